@@ -17,7 +17,7 @@ SPECIALS = ("<blank>", "<unk>", "<sos>", "<eos>")
 _UNKNOWN_PENALTY = 10.0
 _SAMPLED_VARIANTS = 16
 # Bounds the memory of the caches on unbounded text: about 50 MB with variants.
-_CACHED_WORDS = 100_000
+_CACHED_WORDS = 50_000
 
 _Arc = tuple[int, int, float]  # start of the piece in the word, token id, score
 
@@ -147,8 +147,9 @@ class TokenTable:
             _make_room(self._variants)
             rng = np.random.default_rng(zlib.crc32(word.encode("utf-8", "surrogatepass")))
             lattice = self._lattice(WORD_MARK + word)
-            variants = [self._noisy_path(lattice, rng, temperature) for _ in range(_SAMPLED_VARIANTS)]
-            self._variants[word, temperature] = variants
+            paths = [self._noisy_path(lattice, rng, temperature) for _ in range(_SAMPLED_VARIANTS)]
+            shared = {path: path for path in paths}  # most are equal: keep one of each
+            variants = self._variants[word, temperature] = [shared[path] for path in paths]
         return variants
 
     def _lattice(self, marked: str) -> list[list[_Arc]]:
@@ -198,7 +199,7 @@ class TokenTable:
 def normalize_text(text: str) -> str:
     """Lower the case, keep letters and apostrophes, turn punctuation into single spaces.
 
-    Raises: ConfigError naming a character that must be spelled out first: a digit, or a sign that is read aloud.
+    Raises: ConfigError naming a character to be spelled out first: a digit, or a sign that is read aloud.
     """
     lowered = unicodedata.normalize("NFC", text.lower())
     spaced = "".join(_normalize_character(character) for character in lowered)
