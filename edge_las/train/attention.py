@@ -1,0 +1,45 @@
+"""Content and location-aware attention over the encoded frames."""
+
+import torch
+from torch import Tensor, nn
+
+from edge_las.train.config import SpellerConfig
+
+# Added to the energies of padded frames. exp(-30) vanishes beside real frames, and unlike -1e4 it survives int8.
+MASKED_ENERGY = -30.0
+
+
+class Attention(nn.Module):
+    """One look over the encoded frames for each token.
+
+    Source: Chorowski et al. 2015 (arXiv:1506.07503), equations 8 and 9, with the previous weights as location.
+    """
+
+    def __init__(self, config: SpellerConfig, encoded_dim: int) -> None:
+        super().__init__()
+        dim = config.attention_dim
+        self.key = nn.Linear(encoded_dim, dim)
+        self.query = nn.Linear(config.hidden, dim, bias=False)
+        self.location = nn.Conv1d(
+            1, config.location_channels, config.location_kernel_size,
+            padding=config.location_kernel_size // 2, bias=False,
+        )  # fmt: skip
+        self.location_key = nn.Linear(config.location_channels, dim, bias=False)
+        self.energy = nn.Linear(dim, 1, bias=False)
+
+    def precompute(self, encoded: Tensor) -> Tensor:
+        """Make the keys (N, T, A) of encoded frames (N, T, E), once an utterance."""
+        return self.key(encoded)
+
+    def forward(
+        self, hidden: Tensor, alignment: Tensor, encoded: Tensor, keys: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Look once: hidden (B, H), previous alignment (B, T), and, for N = B or N = 1 utterances,
+        encoded (N, T, E), keys (N, T, A), mask (N, T) with 1 = valid. Returns context (B, E), alignment (B, T).
+        """
+        located = self.location_key(self.location(alignment.unsqueeze(1)).transpose(1, 2))
+        summed = torch.tanh(keys + located + self.query(hidden).unsqueeze(1))
+        energies = self.energy(summed).squeeze(2).float() + (1.0 - mask) * MASKED_ENERGY
+        weights = torch.softmax(energies, dim=1)
+        context = torch.matmul(weights.to(encoded.dtype).unsqueeze(1), encoded).squeeze(1)
+        return context, weights

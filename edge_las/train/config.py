@@ -1,0 +1,189 @@
+"""What a recipe may say: model, data, augmentation and optimisation, each with its one default."""
+
+from dataclasses import dataclass, field
+
+from edge_las.errors import ConfigError
+from edge_las.features import FeatureConfig
+
+
+@dataclass(frozen=True)
+class CompactListenerConfig:
+    """The streaming Listener: separable convolutions at 20 ms, then at 40 ms."""
+
+    stem_channels: int = 192
+    stem_blocks: int = 2
+    stem_kernel_size: int = 9
+    channels: int = 288
+    blocks: int = 10
+    kernel_size: int = 11
+    expansion: int = 2
+    # Frames each block looks ahead, at its own rate; their sum is the Listener's delay.
+    right_context: int = 1
+    encoded_dim: int = 256
+    dropout: float = 0.1
+    # After this block a second CTC loss is taken (Lee & Watanabe 2021, arXiv:2102.03216); 0 = none.
+    inter_ctc_block: int = 5
+
+    def __post_init__(self) -> None:
+        if self.stem_blocks * self.right_context % 2:
+            raise ConfigError("stem_blocks * right_context must be even: the delay at 20 ms is halved at 40 ms")
+        if self.inter_ctc_block >= self.blocks:
+            raise ConfigError(f"inter_ctc_block is {self.inter_ctc_block}, must be below blocks ({self.blocks})")
+
+
+@dataclass(frozen=True)
+class PyramidListenerConfig:
+    """The paper's pyramidal BLSTM (arXiv:1508.01211, section 3.1)."""
+
+    hidden: int = 256
+    pyramid_layers: int = 2
+    encoded_dim: int = 256
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class SpellerConfig:
+    """The recurrent Speller and its attention."""
+
+    embedding_dim: int = 128
+    hidden: int = 320
+    attention_dim: int = 128
+    location_channels: int = 8
+    location_kernel_size: int = 31
+    dropout: float = 0.15
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that decides the shape of a model; saved in each checkpoint."""
+
+    listener: str = "compact"
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    compact: CompactListenerConfig = field(default_factory=CompactListenerConfig)
+    pyramid: PyramidListenerConfig = field(default_factory=PyramidListenerConfig)
+    speller: SpellerConfig = field(default_factory=SpellerConfig)
+    # Digital silence put after every recording, so that a last word is never cut.
+    tail_padding_samples: int = 3200
+
+    def __post_init__(self) -> None:
+        if self.listener not in ("compact", "pyramid"):
+            raise ConfigError(f"listener is {self.listener!r}, must be 'compact' or 'pyramid'")
+
+
+@dataclass(frozen=True)
+class TokensConfig:
+    """The token table that is trained from the transcripts."""
+
+    kind: str = "unigram"
+    size: int = 300
+    # Gumbel noise on piece scores: other segmentations of a word are seen too (Kudo 2018, arXiv:1804.10959).
+    sampling_temperature: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("unigram", "characters"):
+            raise ConfigError(f"kind is {self.kind!r}, must be 'unigram' or 'characters'")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which clips are heard how often, and in what batches."""
+
+    # Times a data set's clips are heard in an epoch (may be a fraction); data sets not named count 1.
+    repeat: dict[str, float] = field(default_factory=dict)
+    # Data sets left out altogether, in training and in evaluation.
+    exclude: tuple[str, ...] = ()
+    # Clips with one of these words in their text are left out of training.
+    exclude_words: tuple[str, ...] = ()
+    max_seconds: float = 17.0
+    batch_seconds: float = 600.0
+    max_batch_clips: int = 256
+    # Short clips are joined to phrases with this probability, so that single words also teach sequences.
+    join_probability: float = 0.5
+    join_below_seconds: float = 2.0
+    join_max_clips: int = 7
+    workers: int = 0
+    # At most this many dev clips of each data set are evaluated (0 = all).
+    dev_clips: int = 0
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation of waveforms and features; probabilities are per clip."""
+
+    speed_min: float = 0.85
+    speed_max: float = 1.15
+    gain_min_db: float = -30.0
+    gain_max_db: float = -1.0
+    room_probability: float = 0.35
+    room_rt60_max_s: float = 0.6
+    noise_probability: float = 0.6
+    snr_min_db: float = 3.0
+    snr_max_db: float = 30.0
+    babble_probability: float = 0.15
+    equalizer_db: float = 8.0
+    telephone_probability: float = 0.1
+    lead_max_s: float = 0.4
+    freq_masks: int = 2
+    freq_mask_bins: int = 14
+    time_masks_per_s: float = 0.7
+    time_mask_frames: int = 25
+    # Noise recordings whose name begins so are kept for evaluation.
+    held_back_noise: tuple[str, ...] = ("doing_the_dishes",)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Joint CTC/attention (Kim et al. 2017, arXiv:1609.06773)."""
+
+    ctc_weight: float = 0.3
+    inter_ctc_weight: float = 0.3
+    label_smoothing: float = 0.1
+    scheduled_sampling: float = 0.1
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with warm-up, then cosine decay by steps or by minutes, whichever is further on."""
+
+    learning_rate: float = 2e-3
+    final_learning_rate: float = 1e-5
+    warmup_steps: int = 1000
+    max_steps: int = 20000
+    max_minutes: float = 0.0
+    weight_decay: float = 0.01
+    beta2: float = 0.98
+    clip_norm: float = 2.0
+    # Batches whose gradients make one step, over all processes together.
+    accumulate: int = 1
+    ema_decay: float = 0.999
+    precision: str = "bf16"
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("bf16", "float32"):
+            raise ConfigError(f"precision is {self.precision!r}, must be 'bf16' or 'float32'")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """When to evaluate, save and stop."""
+
+    seed: int = 1
+    evaluate_steps: int = 1000
+    checkpoint_minutes: float = 3.0
+    # Evaluations without a better dev WER before training stops; 0 = never.
+    patience: int = 0
+    log_steps: int = 20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run."""
+
+    name: str
+    model: ModelConfig = field(default_factory=ModelConfig)
+    tokens: TokensConfig = field(default_factory=TokensConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
