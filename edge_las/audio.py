@@ -39,7 +39,8 @@ def float_to_pcm(samples: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int16
     """
     _check_finite(samples, "samples")
     scaled = np.rint(samples * np.float32(PCM_SCALE))
-    return np.clip(scaled, -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
+    pcm: npt.NDArray[np.int16] = np.clip(scaled, -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
+    return pcm
 
 
 def level_dbfs(samples: FloatArray) -> float:
@@ -79,7 +80,7 @@ def audio_duration(path: str | Path) -> float:
         return count / source.sample_rate
     if source.frames == 0:
         raise AudioError(f"{path}: has no samples")
-    return source.frames / source.sample_rate
+    return float(source.frames / source.sample_rate)
 
 
 class StreamingResampler:
@@ -93,12 +94,17 @@ class StreamingResampler:
 
     def accept(self, samples: FloatArray) -> FloatArray:
         """Take samples (s,) and return those that are ready (r,); some tens of milliseconds stay inside."""
-        return samples if self._stream is None else self._stream.resample_chunk(samples)
+        if self._stream is None:
+            return samples
+        ready: FloatArray = self._stream.resample_chunk(samples)
+        return ready
 
     def finish(self) -> FloatArray:
         """Return the samples still inside; the resampler cannot be used after."""
-        empty = np.zeros(0, dtype=np.float32)
-        return empty if self._stream is None else self._stream.resample_chunk(empty, last=True)
+        rest: FloatArray = np.zeros(0, dtype=np.float32)
+        if self._stream is not None:
+            rest = self._stream.resample_chunk(rest, last=True)
+        return rest
 
 
 class _Source:

@@ -40,16 +40,20 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def from_dict(
-    cls: type[T], values: Mapping[str, Any], source: str, error: type[EdgeLasError] = ConfigError
+    cls: type[T],
+    values: Mapping[str, Any],
+    source: str,
+    error: type[EdgeLasError] = ConfigError,
+    where: str = "",
 ) -> T:
-    """Build the dataclass `cls` from plain values; `source` names the file in messages.
+    """Build the dataclass `cls` from plain values; messages name the file `source` and the table `where`.
 
     Integers are taken where floats are asked for, lists become tuples. A ConfigError of a dataclass's own
     checks should begin with the name of its field: the dotted path is put before it.
     Raises: `error`.
     """
     try:
-        return typing.cast(T, _build(cls, values, ""))
+        return typing.cast(T, _build(cls, values, where))
     except _Invalid as invalid:
         raise error(f"{source}: {invalid}") from None
 
@@ -105,8 +109,8 @@ def _build(cls: Any, values: Any, where: str) -> Any:
             raise _Invalid(f"{_join(where, name)} is missing")
     try:
         return cls(**arguments)
-    except (EdgeLasError, ValueError) as error:
-        raise _Invalid(_join(where, one_line(error))) from None
+    except (EdgeLasError, ValueError) as problem:
+        raise _Invalid(_join(where, one_line(problem))) from None
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

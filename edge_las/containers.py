@@ -1,4 +1,4 @@
-"""Just enough of RIFF, AIFF and Ogg to know whether a file is whole, and to read plain WAV with numpy alone."""
+"""Just enough of RIFF, AIFF and Ogg to tell whether a file is whole, and to read plain WAV by numpy alone."""
 
 import struct
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import AudioError
+
+FloatArray = npt.NDArray[np.float32]
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _READABLE = {(_PCM, 1), (_PCM, 2), (_PCM, 3), (_PCM, 4), (_FLOAT, 4), (_FLOAT, 8)}
@@ -146,7 +148,7 @@ def _layout(fmt: bytes, offset: int, data_bytes: int) -> WavLayout:
     return WavLayout(tag, channels, sample_rate, sample_bytes, offset, data_bytes)
 
 
-def _to_float(data: bytes, layout: WavLayout) -> npt.NDArray[np.float32]:
+def _to_float(data: bytes, layout: WavLayout) -> FloatArray:
     if layout.format_tag == _FLOAT:
         with np.errstate(over="ignore"):  # becomes infinite, which the reader refuses
             return np.frombuffer(data, f"<f{layout.sample_bytes}").astype(np.float32)

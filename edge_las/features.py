@@ -128,7 +128,7 @@ def _as_samples(samples: FloatArray) -> FloatArray:
 
 
 def _frame(samples: FloatArray, config: FeatureConfig) -> FloatArray:
-    windows = np.lib.stride_tricks.sliding_window_view(samples, config.win_length)
+    windows: FloatArray = np.lib.stride_tricks.sliding_window_view(samples, config.win_length)
     return windows[:: config.hop_length]
 
 
@@ -140,7 +140,7 @@ def _frames_to_log_mel(frames: FloatArray, config: FeatureConfig) -> FloatArray:
     spectrum = np.fft.rfft(padded, axis=1)
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     power = power.astype(np.float32, copy=False).reshape(blocks, BLOCK_FRAMES, -1)
-    mel = np.matmul(power, mel_filterbank(config)).reshape(blocks * BLOCK_FRAMES, config.n_mels)
+    mel: FloatArray = np.matmul(power, mel_filterbank(config)).reshape(-1, config.n_mels)
     logs: FloatArray = np.log(mel + np.float32(config.log_offset))
     return logs[:count]
 

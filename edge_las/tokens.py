@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class TokenTable:
     def __getstate__(self) -> dict[str, object]:
         return {"pieces": self.pieces, "scores": self.scores}  # caches stay behind: workers build their own
 
-    def __setstate__(self, state: dict[str, tuple]) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["pieces"], state["scores"])  # type: ignore[misc]
 
     def encode(self, text: str) -> list[int]:
@@ -253,6 +254,6 @@ def _check(pieces: tuple[str, ...], scores: tuple[float, ...]) -> None:
         seen.add(piece)
 
 
-def _make_room(cache: dict) -> None:
+def _make_room(cache: dict[Any, Any]) -> None:
     if len(cache) >= _CACHED_WORDS:
         cache.clear()
