@@ -33,7 +33,7 @@ ten eleven twelve twenty thirty fifty hundred half double single small medium la
 milk sugar water door window fan heat oven power enter exit save delete repeat again skip shuffle clean dock home work
 call send read write select confirm select menu settings north south east west morning evening today tomorrow monday
 friday sunday apple banana lemon bread cheese push pull press hold release grab drop lift load unload ready done clear
-zoom scroll page channel camera light table chair bottle window record listen wake sleep quiet silence speak answer""".split()
+zoom scroll page channel camera light table chair bottle window record listen wake sleep quiet silence speak answer"""
 POLITE = ("please ", "can you ", "could you ", "would you ", "i'd like to ")
 CHECKED_UNIT = re.compile(
     r"(?<!twenty )(?<!thirty )(?<!forty )(?<!fifty )(?<!sixty )(?<!seventy )(?<!eighty )(?<!ninety )"
@@ -43,7 +43,13 @@ CHECKED_UNIT = re.compile(
 
 def clean(text: str) -> str | None:
     """A sentence as it is spoken, or nothing if it cannot be one."""
-    spoken = text.lower().replace("%", " percent").replace("°", " degrees").replace("1/2", "half").replace("-", " ")
+    spoken = (
+        text.lower()
+        .replace("%", " percent")
+        .replace("°", " degrees")
+        .replace("1/2", "half")
+        .replace("-", " ")
+    )
     spoken = " ".join(re.sub(r"[,.!?;:]", " ", spoken).split())
     spoken = CHECKED_UNIT.sub(r"one \1", spoken)
     spoken = re.sub(r"\ba (?=[aeio][a-z])(?!one\b|eur)", "an ", spoken)
@@ -75,6 +81,8 @@ def home_texts(rng: np.random.Generator) -> Iterator[str]:
     import home_assistant_intents  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     data = home_assistant_intents.get_intents("en")
+    if data is None:
+        raise ConfigError("home-assistant-intents: this version holds no English sentences")
     sampler = TemplateSampler(data["expansion_rules"], _home_lists(data["lists"]))
     intents = [block["data"] for block in data["intents"].values()]
     weights = np.cumsum(np.sqrt([len(blocks) for blocks in intents]))
@@ -123,7 +131,9 @@ def spelled_texts(path: Path) -> Callable[[np.random.Generator], Iterator[str]]:
 
     def texts(rng: np.random.Generator) -> Iterator[str]:
         people = [p for p in load_lists()["person"] if " " not in p]
-        words = sorted({w for w in path.read_text(encoding="utf-8").split() if 3 <= len(w) <= 9 and w.isalpha()})
+        words = sorted(
+            {w for w in path.read_text(encoding="utf-8").split() if 3 <= len(w) <= 9 and w.isalpha()}
+        )
         while True:
             kind = rng.random()
             if kind < 0.12:
@@ -140,7 +150,7 @@ def spelled_texts(path: Path) -> Callable[[np.random.Generator], Iterator[str]]:
 
 def word_texts(rng: np.random.Generator) -> Iterator[str]:
     """Single command words in turn, so that each gets the same number of voices; some in pairs."""
-    words = sorted(set(WORDS))
+    words = sorted(set(WORDS.split()))
     while True:
         for index in rng.permutation(len(words)):
             pair = rng.random() < 0.1
@@ -174,7 +184,9 @@ def build(literature: Path, seed: int, counts: dict[str, int]) -> list[tuple[str
     rows = []
     for number, (dataset, count) in enumerate(counts.items()):
         make, repeats = makers[dataset]
-        rows += [(text, dataset) for text in collect(make(np.random.default_rng([seed, number])), count, repeats)]
+        rows += [
+            (text, dataset) for text in collect(make(np.random.default_rng([seed, number])), count, repeats)
+        ]
     return rows
 
 

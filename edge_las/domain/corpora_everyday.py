@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (data: a template or a list stays on its line)
 """Templates of everyday spoken requests over many domains, for training texts."""
 
 RULES = {

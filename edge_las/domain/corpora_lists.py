@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (data: a template or a list stays on its line)
 """Slot values for training texts, invented: `|` separates values, each may itself be a template."""
 
 _RAW = {
@@ -96,7 +97,9 @@ def load_lists() -> dict[str, tuple[str, ...]]:
 def _join_brackets(parts: tuple[str, ...]) -> tuple[str, ...]:
     joined: list[str] = []
     for part in parts:
-        if joined and joined[-1].count("(") + joined[-1].count("[") > joined[-1].count(")") + joined[-1].count("]"):
+        if joined and joined[-1].count("(") + joined[-1].count("[") > joined[-1].count(")") + joined[
+            -1
+        ].count("]"):
             joined[-1] += "|" + part
         else:
             joined.append(part)

@@ -46,7 +46,9 @@ class TemplateSampler:
         if kind == "Alternative":
             return self._draw(self._branch(node, rng), rng, depth + 1)
         if kind == "Permutation":
-            return "".join(self._draw(node.items[i], rng, depth + 1) for i in rng.permutation(len(node.items)))
+            return "".join(
+                self._draw(node.items[i], rng, depth + 1) for i in rng.permutation(len(node.items))
+            )
         if kind == "RuleReference":
             return self._draw(_parse(self._lookup(self._rules, "rule", node.rule_name)), rng, depth + 1)
         if kind == "ListReference":

@@ -73,7 +73,11 @@ def read_sentences(path: Path) -> list[Sentence]:
 
 
 def synthesize_shard(
-    folder: Path, number: int, rows: Sequence[tuple[int, Sentence]], voices: Sequence[Voice], config: SynthesisConfig
+    folder: Path,
+    number: int,
+    rows: Sequence[tuple[int, Sentence]],
+    voices: Sequence[Voice],
+    config: SynthesisConfig,
 ) -> ShardResult:
     """Speak one chunk into `folder`; the index is renamed into place last, so a file that is there is whole."""
     audio, index, failed = [], [], []
@@ -88,7 +92,9 @@ def synthesize_shard(
             continue
         audio.append(np.clip(np.round(samples * PCM_SCALE), -32768, 32767).astype("<i2"))
         speaker = f"{voice.id} {prosody.label()}"
-        index.append(f"{sentence.dataset}-{clip:06d}\t{audio[-1].size}\t{sentence.dataset}\t{speaker}\t{sentence.text}")
+        index.append(
+            f"{sentence.dataset}-{clip:06d}\t{audio[-1].size}\t{sentence.dataset}\t{speaker}\t{sentence.text}"
+        )
     (np.concatenate(audio) if audio else np.zeros(0, "<i2")).tofile(folder / f"{number:05d}.i16")
     result = ShardResult(number, len(audio), sum(a.size for a in audio), tuple(failed))
     partial = folder / f"{number:05d}.json.part"
@@ -97,7 +103,9 @@ def synthesize_shard(
     return result
 
 
-def _plan(sentences: Sequence[Sentence], voices: Sequence[Voice], config: SynthesisConfig) -> dict[str, object]:
+def _plan(
+    sentences: Sequence[Sentence], voices: Sequence[Voice], config: SynthesisConfig
+) -> dict[str, object]:
     digest = hashlib.sha256("\n".join(f"{s.text}\t{s.dataset}" for s in sentences).encode())
     digest.update(repr([(v.id, v.weight) for v in voices]).encode())
     pace = [config.pace_min, config.pace_max]
@@ -108,7 +116,9 @@ def _prepare(folder: Path, plan: dict[str, object]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stamp = folder / "plan.json"
     if stamp.is_file() and json.loads(stamp.read_text()) != plan:
-        raise ConfigError(f"{folder}: begun with other texts, voices or settings: remove it or choose another --out")
+        raise ConfigError(
+            f"{folder}: begun with other texts, voices or settings: remove it or choose another --out"
+        )
     stamp.write_text(json.dumps(plan))
 
 
@@ -117,7 +127,9 @@ def _finished(folder: Path) -> dict[int, ShardResult]:
     for path in sorted(folder.glob("*.json")):
         if path.name != "plan.json":
             row = json.loads(path.read_text(encoding="utf-8"))
-            done[row["number"]] = ShardResult(row["number"], row["clips"], row["samples"], tuple(row["failed"]))
+            done[row["number"]] = ShardResult(
+                row["number"], row["clips"], row["samples"], tuple(row["failed"])
+            )
     return done
 
 
@@ -156,7 +168,9 @@ class _Progress:
         )
 
 
-def synthesize(sentences: Sequence[Sentence], out: Path, voices: Sequence[Voice], config: SynthesisConfig) -> None:
+def synthesize(
+    sentences: Sequence[Sentence], out: Path, voices: Sequence[Voice], config: SynthesisConfig
+) -> None:
     """Speak all sentences in an order shuffled by the seed, so that any prefix is a fair sample; resumes."""
     folder = out / "shards"
     _prepare(folder, _plan(sentences, voices, config))
@@ -196,7 +210,10 @@ def _run_chunks(
 
 
 def _some(
-    waiting: Iterator[tuple[int, list[tuple[int, Sentence]]]], count: int, config: SynthesisConfig, progress: _Progress
+    waiting: Iterator[tuple[int, list[tuple[int, Sentence]]]],
+    count: int,
+    config: SynthesisConfig,
+    progress: _Progress,
 ) -> Iterator[tuple[int, list[tuple[int, Sentence]]]]:
     """The next chunks to start; none once a limit is reached (what runs is finished and kept)."""
     enough = config.limit_hours is not None and progress.hours >= config.limit_hours
@@ -228,8 +245,12 @@ def merge(out: Path) -> None:
     (out / "audio.i16.part").rename(out / "audio.i16")
     (out / "index.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (out / "failed.txt").write_text("".join(f"{line}\n" for line in failed), encoding="utf-8")
-    hours = ", ".join(f"{name} {size / SAMPLE_RATE / 3600:.2f} h" for name, size in sorted(per_dataset.items()))
-    print(f"{out}: {len(lines) - 1} clips, {offset / SAMPLE_RATE / 3600:.2f} h, {len(failed)} failed ({hours})")
+    hours = ", ".join(
+        f"{name} {size / SAMPLE_RATE / 3600:.2f} h" for name, size in sorted(per_dataset.items())
+    )
+    print(
+        f"{out}: {len(lines) - 1} clips, {offset / SAMPLE_RATE / 3600:.2f} h, {len(failed)} failed ({hours})"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from edge_las.errors import ConfigError, DeviceError
 MIN_S_PER_LETTER = 0.025
 MAX_S_PER_LETTER = 0.40
 EXTRA_S = 0.9
+DIGIT_WORDS = frozenset(["zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "double"])
 MIN_RMS = 10 ** (-45 / 20)
 
 
@@ -80,9 +81,10 @@ class Voice:
         Raises: SynthesisError if what came out cannot be that text.
         """
         bent = self.prosody(seed) if prosody is None else prosody
+        spoken, slower = dictated(text, np.random.default_rng([*_seed_words(seed), 3]))
         # The sound is later played `tract` times faster, so the program is asked for slower and lower speech.
-        asked = replace(bent, pace=bent.pace / bent.tract, pitch=bent.pitch / bent.tract)
-        sound, rate = ENGINES[self.engine].speak(self.name, spoken_form(text), asked)
+        asked = replace(bent, pace=bent.pace * slower / bent.tract, pitch=bent.pitch / bent.tract)
+        sound, rate = ENGINES[self.engine].speak(self.name, spoken, asked)
         samples = condition(resample(sound, sample_rate / (rate * bent.tract)), sample_rate, _level(seed))
         self._check(samples, text, sample_rate)
         return samples
@@ -91,27 +93,50 @@ class Voice:
         seconds, letters = samples.size / sample_rate, max(1, sum(map(str.isalpha, text)))
         if samples.size == 0 or float(np.sqrt(np.mean(samples**2))) < MIN_RMS:
             raise SynthesisError(f"{self.id}: silence instead of {text[:60]!r}")
-        slowest = MAX_S_PER_LETTER + (0.5 if is_spelled(text) else 0.0)
+        slowest = MAX_S_PER_LETTER + (0.8 if is_spelled(text) else 0.0)
         if not letters * MIN_S_PER_LETTER < seconds < letters * slowest + EXTRA_S:
             raise SynthesisError(f"{self.id}: {seconds:.1f} s of sound for {letters} letters: {text[:60]!r}")
 
 
+def _seed_words(seed: int | Sequence[int]) -> list[int]:
+    return [seed] if isinstance(seed, int) else list(seed)
+
+
 def _level(seed: int | Sequence[int]) -> float:
-    words = [seed] if isinstance(seed, int) else list(seed)
-    return float(np.random.default_rng([*words, 7]).uniform(-30.0, -18.0))
+    return float(np.random.default_rng([*_seed_words(seed), 7]).uniform(-30.0, -18.0))
 
 
 def is_spelled(text: str) -> bool:
     """True for letter names in a row ("e l i s e") or alone ("b"), false for the words "a", "i" and "o"."""
     words = text.split()
-    return bool(words) and all(len(w) == 1 or w == "double" for w in words) and (len(words) > 1 or text not in "aio")
+    return (
+        bool(words)
+        and all(len(w) == 1 or w == "double" for w in words)
+        and (len(words) > 1 or text not in "aio")
+    )
 
 
-def spoken_form(text: str) -> str:
-    """What a program is given: letters to be spelled become separate capitals, which all engines name."""
-    if not is_spelled(text):
-        return text
-    return ", ".join(w.upper() if len(w) == 1 else w for w in text.split()).replace("double,", "double")
+def is_digits(text: str) -> bool:
+    """True for two or more digit words and nothing else."""
+    words = text.split()
+    return len(words) > 1 and all(word in DIGIT_WORDS for word in words)
+
+
+def dictated(text: str, rng: np.random.Generator) -> tuple[str, float]:
+    """What a program is given and a factor on the pace: people slow down and pause to spell or give a number.
+
+    Letters become capitals, which every engine names; a comma is a short pause.
+    """
+    spelled = is_spelled(text)
+    if not spelled and not is_digits(text):
+        return text, 1.0
+    pause_share = float(rng.choice([0.0, 0.3, 1.0], p=[0.4, 0.3, 0.3]))
+    words = [word.upper() if len(word) == 1 else word for word in text.split()]
+    # Without a comma espeak-ng swallows a capital A before another letter, and programs read pairs as words.
+    pauses = [
+        "" if word == "double" else "," if spelled or rng.random() < pause_share else "" for word in words
+    ]
+    return " ".join(map("".join, zip(words, pauses, strict=True))).rstrip(","), float(rng.uniform(0.62, 1.05))
 
 
 ENGINES: dict[str, Engine] = {
@@ -132,7 +157,9 @@ def list_voices(only: Iterable[str] | None = None) -> list[Voice]:
     found = [voice for name in wanted for voice in _engine_voices(ENGINES[name])]
     if not found:
         programs = ", ".join(ENGINES[name].program for name in wanted)
-        raise DeviceError(f"voices: none of the programs {programs} is installed: apt install espeak-ng flite")
+        raise DeviceError(
+            f"voices: none of the programs {programs} is installed: apt install espeak-ng flite"
+        )
     return found
 
 
