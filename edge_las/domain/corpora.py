@@ -24,20 +24,25 @@ MAX_WORDS = 22
 # How often a sentence may recur: short commands deserve many speakers, but not to crowd out the rest.
 MAX_REPEATS = 4
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz' ")
-WORDS = """backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine no off on
-one right seven sheila six stop three tree two up visual wow yes zero start pause play resume cancel open close lock
-unlock next previous back louder quieter mute unmute volume lights lamp kitchen bedroom bathroom garage music timer alarm
-weather help hello goodbye thanks please okay computer robot turn move wait come stay sit jump run walk slow fast faster
-slower higher lower more less increase decrease brighter darker dim red green blue yellow orange purple white black pink
-ten eleven twelve twenty thirty fifty hundred half double single small medium large extra hot cold warm cool coffee tea
-milk sugar water door window fan heat oven power enter exit save delete repeat again skip shuffle clean dock home work
-call send read write select confirm select menu settings north south east west morning evening today tomorrow monday
-friday sunday apple banana lemon bread cheese push pull press hold release grab drop lift load unload ready done clear
-zoom scroll page channel camera light table chair bottle window record listen wake sleep quiet silence speak answer"""
+WORDS = """
+backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine no off
+on one right seven sheila six stop three tree two up visual wow yes zero start pause play resume cancel open
+close lock unlock next previous back louder quieter mute unmute volume lights lamp kitchen bedroom bathroom
+garage music timer alarm weather help hello goodbye thanks please okay computer robot turn move wait come
+stay sit jump run walk slow fast faster slower higher lower more less increase decrease brighter darker dim
+red green blue yellow orange purple white black pink ten eleven twelve twenty thirty fifty hundred half
+double single small medium large extra hot cold warm cool coffee tea milk sugar water door window fan heat
+oven power enter exit save delete repeat again skip shuffle clean dock home work call send read write select
+confirm select menu settings north south east west morning evening today tomorrow monday friday sunday apple
+banana lemon bread cheese push pull press hold release grab drop lift load unload ready done clear zoom
+scroll page channel camera light table chair bottle window record listen wake sleep quiet silence speak
+answer
+"""
 POLITE = ("please ", "can you ", "could you ", "would you ", "i'd like to ")
 CHECKED_UNIT = re.compile(
     r"(?<!twenty )(?<!thirty )(?<!forty )(?<!fifty )(?<!sixty )(?<!seventy )(?<!eighty )(?<!ninety )"
-    r"\bone (minute|hour|second|degree|day|step|meter|cup|spoon|teaspoon|cube|packet|shot|sugar|dollar|euro)s\b"
+    r"\bone (minute|hour|second|degree|day|step|meter|cup|spoon|teaspoon|cube|packet|"
+    r"shot|sugar|dollar|euro)s\b"
 )
 
 
@@ -77,7 +82,7 @@ def everyday_texts(rng: np.random.Generator) -> Iterator[str]:
 
 
 def home_texts(rng: np.random.Generator) -> Iterator[str]:
-    """Home Assistant's English sentences (CC BY 4.0), balanced over intents, slot combinations and templates."""
+    """Home Assistant's English sentences (CC BY 4.0), balanced over intents, slots and templates."""
     import home_assistant_intents  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     data = home_assistant_intents.get_intents("en")
@@ -103,7 +108,7 @@ def _home_lists(published: dict[str, Any]) -> dict[str, Sequence[str]]:
             numbers = range(span["from"], span["to"] + 1, span.get("step", 1))
             lists[name] = [spell_number(n) for n in numbers]
     wild = {
-        "message": ["dinner is ready", "{task}", "we leave in {1..30} minutes", "good night", "come to the {area}"],
+        "message": ["dinner is ready", "{task}", "we leave in {1..30} minutes", "come to the {area}"],
         "search_query": lists["song"], "zone": ["home", "work", "school", "the gym"],
         "timer_name": ["pizza", "pasta", "egg", "laundry", "{food}", "nap", "homework"],
         "timer_command": ["turn off the {name}", "open the blinds", "lock the front door", "{task}"],
@@ -113,7 +118,7 @@ def _home_lists(published: dict[str, Any]) -> dict[str, Sequence[str]]:
 
 
 def digit_texts(rng: np.random.Generator) -> Iterator[str]:
-    """Strings of 2 to 10 digits, sometimes with "oh" and "double"; now and then a number, a phone or a PIN phrase."""
+    """Strings of 2 to 10 digits, sometimes with "oh" and "double"; now and then a whole number."""
     openings = ("", "", "", "", "my number is ", "the code is ", "dial ", "pin ", "it's ")
     while True:
         digits = "".join(str(d) for d in rng.integers(0, 10, int(rng.integers(2, 11))))

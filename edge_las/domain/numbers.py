@@ -2,12 +2,20 @@
 
 import numpy as np
 
-ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+ONES = tuple(
+    (
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+        "fifteen sixteen seventeen eighteen nineteen"
+    ).split(" ")
+)
 TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 
 def spell_number(value: int) -> str:
-    """Cardinal in words: 1205 -> "one thousand two hundred and five". Raises: ValueError outside of +-999,999."""
+    """Cardinal in words: 1205 -> "one thousand two hundred and five".
+
+    Raises: ValueError beyond 999,999.
+    """
     if value < 0:
         return f"minus {spell_number(-value)}"
     if value > 999_999:

@@ -79,7 +79,7 @@ def synthesize_shard(
     voices: Sequence[Voice],
     config: SynthesisConfig,
 ) -> ShardResult:
-    """Speak one chunk into `folder`; the index is renamed into place last, so a file that is there is whole."""
+    """Speak one chunk into `folder`; its index is renamed into place last, so what is there is whole."""
     audio, index, failed = [], [], []
     for clip, sentence in rows:
         seed = (config.seed, clip)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_las.domain import voices_engines as engines
+from edge_las.domain.numbers import ONES
 from edge_las.domain.voices_signal import condition, resample
 from edge_las.errors import ConfigError, DeviceError
 
@@ -16,7 +17,7 @@ from edge_las.errors import ConfigError, DeviceError
 MIN_S_PER_LETTER = 0.025
 MAX_S_PER_LETTER = 0.40
 EXTRA_S = 0.9
-DIGIT_WORDS = frozenset(["zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "double"])
+DIGIT_WORDS = frozenset({*ONES[:10], "oh", "double"})
 MIN_RMS = 10 ** (-45 / 20)
 
 
@@ -76,7 +77,7 @@ class Voice:
         seed: int | Sequence[int] = 0,
         prosody: Prosody | None = None,
     ) -> np.ndarray:
-        """Speak `text` (words, no digits): float32 (S,), silence trimmed to 50 ms, the same for the same seed.
+        """Speak `text` (words, no digits): float32 (S,), ends trimmed to 50 ms, the same for the same seed.
 
         Raises: SynthesisError if what came out cannot be that text.
         """

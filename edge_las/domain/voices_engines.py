@@ -31,11 +31,13 @@ ESPEAK_ACCENTS = {
     "en-029": 0.5,
 }
 # Left out: whispers, robots, monsters and variants with echoes that hide the words.
-ESPEAK_VARIANTS = """Alex Alicia Andrea Andy Annie Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael
-Mike Nguyen RicishayMax RicishayMax2 RicishayMax3 adam anika announcer antonio aunty belinda benjamin boris caleb david
-ed edward edward2 f1 f2 f3 f4 f5 grandma grandpa gustave iven iven2 iven3 iven4 john klatt klatt2 klatt3 klatt4 klatt6
-linda m1 m2 m3 m4 m5 m6 m7 m8 marcelo max michel miguel norbert pablo paul pedro quincy rob robert sandro shelby steph
-steph2 steph3 travis victor zac"""
+ESPEAK_VARIANTS = """
+Alex Alicia Andrea Andy Annie Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike Nguyen
+RicishayMax RicishayMax2 RicishayMax3 adam anika announcer antonio aunty belinda benjamin boris caleb david
+ed edward edward2 f1 f2 f3 f4 f5 grandma grandpa gustave iven iven2 iven3 iven4 john klatt klatt2 klatt3
+klatt4 klatt6 linda m1 m2 m3 m4 m5 m6 m7 m8 marcelo max michel miguel norbert pablo paul pedro quincy rob
+robert sandro shelby steph steph2 steph3 travis victor zac
+"""
 # Natural mean pitch. The voice rms ignores any target (measured): its pitch moves with the vocal tract only.
 FLITE_PITCH_HZ = {"slt": 170.0, "rms": 103.0, "awb": 129.0, "kal16": 90.0, "kal": 90.0}
 # Diphone voices (kal, kal16) sound rougher, and kal has 8 kHz only: fewer of them.

@@ -15,7 +15,7 @@ def resample(samples: np.ndarray, ratio: float) -> np.ndarray:
     """Change the number of samples by `ratio` through the spectrum (band-limited): (S,) -> (~S*ratio,)."""
     if samples.size == 0 or abs(ratio - 1.0) < 1e-4:
         return samples.astype(np.float32)
-    # Sizes with small prime factors keep the transforms fast; the ratio moves by less than one part in a thousand.
+    # Sizes with small prime factors keep the transforms fast; the ratio moves by less than 0.1 %.
     padded = BLOCK * math.ceil((samples.size + BLOCK) / BLOCK)
     target = 32 * max(1, round(padded * ratio / 32))
     spectrum = np.fft.rfft(samples, padded)
