@@ -1,0 +1,1 @@
+"""Search over the Speller: algorithms that know neither torch, nor an engine, nor a file."""

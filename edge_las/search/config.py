@@ -1,0 +1,59 @@
+"""Settings of the searches; an artifact's manifest may set any of them to what was measured best for it."""
+
+from dataclasses import dataclass, fields
+
+from edge_las.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class BeamConfig:
+    """How to search; greedy search reads only the ids, max_tokens and max_frame_attention."""
+
+    beam_size: int = 4
+    nbest: int = 4
+    max_tokens: int = 200
+    # The Speller's log probs weigh 1 - ctc_weight, the CTC prefix scores ctc_weight.
+    ctc_weight: float = 0.3
+    # A finished score is divided by (tokens + 1) ** length_penalty, tokens including <eos>; 0 keeps sums.
+    length_penalty: float = 0.0
+    # Added for each token: makes up for what every further token costs.
+    token_bonus: float = 0.0
+    # Added for each frame that got more than coverage_threshold attention in total (Chorowski & Jaitly 2017).
+    coverage_weight: float = 0.0
+    coverage_threshold: float = 0.5
+    # <eos> needs a log prob > eos_threshold * the best other token's (Hannun et al. 2019); 0 = off.
+    eos_threshold: float = 0.0
+    # Unfinished hypotheses this far (nats) under the best finished one are given up.
+    stop_margin: float = 6.0
+    # A frame that draws more attention than this in total is being spelled over and over.
+    max_frame_attention: float = 8.0
+    blank_id: int = 0
+    unk_id: int = 1
+    sos_id: int = 2
+    eos_id: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("beam_size", "nbest", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
+        if not 0.0 <= self.ctc_weight < 1.0:
+            raise ConfigError(f"ctc_weight is {self.ctc_weight}, must be from 0 to below 1")
+        if min(self.length_penalty, self.stop_margin, self.max_frame_attention) < 0.0:
+            raise ConfigError("length_penalty, stop_margin and max_frame_attention must not be negative")
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, int | float], where: str) -> "BeamConfig":
+        """Read settings by name.
+
+        Raises: ConfigError naming `where` and the key, if it is unknown or not a number of the right kind.
+        """
+        kinds = {field.name: field.type for field in fields(cls)}
+        for name, value in settings.items():
+            if name not in kinds:
+                raise ConfigError(f"{where}.{name} is not a search setting")
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            kind = kinds[name]
+            assert isinstance(kind, type)
+            if not whole and (kind is int or not isinstance(value, float)):
+                raise ConfigError(f"{where}.{name} is {value!r}, must be {kind.__name__}")
+        return cls(**settings)  # type: ignore[arg-type]
