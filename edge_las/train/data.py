@@ -1,0 +1,157 @@
+"""From a corpus to batches: what is heard in an epoch, in which order, joined and bucketed by length."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from edge_las.audio import PCM_SCALE
+from edge_las.tokens import TokenTable
+from edge_las.train.config import DataConfig
+from edge_las.train.corpus import SAMPLE_RATE, Clip, Corpus
+
+Item = tuple[int, ...]  # clips that are heard one after the other
+# Fewest and most seconds of pause between joined clips; below zero would cut trimmed clips.
+_JOIN_PAUSE_S = (0.02, 0.45)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded utterances. A worker makes it; `to` brings it to the device of training."""
+
+    samples: Tensor  # (N, S) int16
+    lengths: Tensor  # (N,)
+    tokens: Tensor  # (N, U) without <sos> and <eos>, padded with <blank>
+    token_lengths: Tensor  # (N,)
+    texts: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        return float(self.lengths.sum()) / SAMPLE_RATE
+
+    def to(self, device: torch.device) -> "Batch":
+        moved = (t.to(device, non_blocking=True) for t in (self.samples, self.lengths, self.tokens, self.token_lengths))
+        return Batch(*moved, self.texts)
+
+    def waveforms(self) -> Tensor:
+        """Samples as floats in [-1, 1), (N, S)."""
+        return self.samples.float() / PCM_SCALE
+
+
+def training_clips(corpus: Corpus, config: DataConfig) -> list[int]:
+    """List the clips of the train split that a recipe lets in."""
+    barred = set(config.exclude_words)
+    return [
+        i
+        for i, clip in enumerate(corpus.clips)
+        if clip.split == "train"
+        and clip.dataset not in config.exclude
+        and 0.1 <= clip.seconds <= config.max_seconds
+        and clip.text
+        and not (barred and barred & set(clip.text.split()))
+    ]
+
+
+def dev_clips(corpus: Corpus, config: DataConfig) -> list[int]:
+    """List the clips of the dev split, at most `dev_clips` of each data set, evenly spread."""
+    by_set: dict[str, list[int]] = {}
+    for i, clip in enumerate(corpus.clips):
+        if clip.split == "dev" and clip.dataset not in config.exclude:
+            by_set.setdefault(clip.dataset, []).append(i)
+    most = config.dev_clips
+    return [i for ids in by_set.values() for i in (ids if most == 0 else ids[:: -(-len(ids) // most)])]
+
+
+def plan_epoch(clips: Sequence[Clip], chosen: Sequence[int], config: DataConfig, seed: int, epoch: int) -> list[list[Item]]:
+    """Decide the batches of an epoch: a pure function of its arguments, so a resumed run continues the same order."""
+    rng = np.random.default_rng([seed, epoch])
+    heard = _repeat(clips, chosen, config, rng)
+    items = _join_short(clips, heard, config, rng)
+    seconds = np.array([sum(clips[i].seconds for i in item) for item in items])
+    # A little noise on the length, or the same clips would always share a batch.
+    order = np.argsort(seconds * rng.uniform(0.9, 1.1, len(items)))
+    batches: list[list[Item]] = [[]]
+    longest = 0.0
+    for i in order:
+        longest = max(longest, seconds[i])
+        full = longest * (len(batches[-1]) + 1) > config.batch_seconds
+        if batches[-1] and (full or len(batches[-1]) >= config.max_batch_clips):
+            batches.append([])
+            longest = seconds[i]
+        batches[-1].append(items[i])
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _repeat(clips: Sequence[Clip], chosen: Sequence[int], config: DataConfig, rng: np.random.Generator) -> list[int]:
+    heard = []
+    for i in chosen:
+        times = config.repeat.get(clips[i].dataset, 1.0)
+        heard += [i] * int(times + rng.random())
+    return [heard[i] for i in rng.permutation(len(heard))]
+
+
+def _join_short(clips: Sequence[Clip], heard: list[int], config: DataConfig, rng: np.random.Generator) -> list[Item]:
+    items: list[Item] = []
+    pending: list[int] = []
+    wanted = 0
+    for i in heard:
+        if clips[i].seconds >= config.join_below_seconds or (not pending and rng.random() >= config.join_probability):
+            items.append((i,))
+            continue
+        if not pending:
+            wanted = int(rng.integers(2, config.join_max_clips + 1))
+        pending.append(i)
+        if len(pending) == wanted:
+            items.append(tuple(pending))
+            pending = []
+    return [*items, tuple(pending)] if pending else items
+
+
+class BatchDataset(Dataset):
+    """Makes the batches of a plan; each depends on its number alone, not on the worker that makes it."""
+
+    def __init__(
+        self, corpus: Corpus, plan: list[list[Item]], tokens: TokenTable, temperature: float, seed: tuple[int, ...]
+    ) -> None:
+        self._corpus, self._plan, self._tokens = corpus, plan, tokens
+        self._temperature, self._seed = temperature, seed
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __getitem__(self, number: int) -> Batch:
+        rng = np.random.default_rng([*self._seed, number])
+        waves, texts = zip(*(self._utterance(item, rng) for item in self._plan[number]), strict=True)
+        ids = [self._tokens.sample(text, rng, self._temperature) for text in texts]
+        return Batch(
+            _pad([torch.from_numpy(wave) for wave in waves]),
+            torch.tensor([len(wave) for wave in waves]),
+            _pad([torch.tensor(row, dtype=torch.long) for row in ids]),
+            torch.tensor([len(row) for row in ids]),
+            texts,
+        )
+
+    def _utterance(self, item: Item, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+        parts: list[np.ndarray] = []
+        for i in item:
+            if parts:
+                pause = rng.uniform(*_JOIN_PAUSE_S)
+                parts.append(np.zeros(int(pause * SAMPLE_RATE), np.int16))
+            parts.append(np.asarray(self._corpus.samples(self._corpus.clips[i])))
+        return np.concatenate(parts), " ".join(self._corpus.clips[i].text for i in item)
+
+
+def load_batches(dataset: BatchDataset, numbers: Sequence[int], workers: int) -> Iterator[Batch]:
+    """Make the numbered batches in order, ahead of time where there are workers."""
+    loader = DataLoader(
+        dataset, batch_size=None, sampler=list(numbers), num_workers=workers,
+        pin_memory=torch.cuda.is_available(), prefetch_factor=4 if workers else None,
+    )  # fmt: skip
+    yield from loader
+
+
+def _pad(rows: list[Tensor]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)

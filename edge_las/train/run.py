@@ -1,0 +1,140 @@
+"""`edge-las train`: from a recipe and folders of speech to a checkpoint."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from edge_las.audio import read_audio
+from edge_las.config import from_dict, read_toml
+from edge_las.errors import ConfigError
+from edge_las.tokens import TokenTable
+from edge_las.train.config import AugmentConfig, Recipe
+from edge_las.train.corpus import SAMPLE_RATE, Corpus, open_corpus
+from edge_las.train.data import training_clips
+from edge_las.train.loop import Progress, Trainer
+from edge_las.train.subwords import train_tokens
+
+RECIPES = Path(__file__).parent / "recipes"
+_AUDIO = {".wav", ".flac", ".opus", ".ogg"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `edge-las train`."""
+    parser.add_argument("recipe", help="a TOML file, or the name of a shipped recipe")
+    parser.add_argument("--data", action="append", required=True, metavar="DIR",
+                        help="folder with manifest.tsv, or with index.tsv and audio.i16; may be given again")  # fmt: skip
+    parser.add_argument("--noise", metavar="DIR", help="folder of noise recordings to mix in")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run; an interrupted run continues")
+    parser.add_argument("--cache", metavar="DIR", help="where decoded audio is kept (default: OUT/cache)")
+    parser.add_argument("--base", metavar="CHECKPOINT", help="fine-tune from this checkpoint, with its tokens")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+                        help="override a value of the recipe, in TOML's notation")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as the command line says."""
+    recipe = load_recipe(args.recipe, args.set)
+    result = train(recipe, args.data, Path(args.out), args.noise, args.cache, args.base)
+    print(f"{result.step} steps, {result.audio_hours:.1f} hours heard, best mean dev WER {result.best_wer:.2f} %")
+    return 0
+
+
+def train(
+    recipe: Recipe,
+    data: Sequence[str | Path],
+    out: Path,
+    noise: str | Path | None = None,
+    cache: str | Path | None = None,
+    base: str | None = None,
+) -> Progress:
+    """Run a recipe on folders of speech; `out`/best and `out`/last are its checkpoints."""
+    _join_processes()
+    try:
+        with _First():  # one process decodes the audio and trains the tokens, the others wait for it
+            corpus = open_corpus(data, cache or out / "cache")
+            tokens = _tokens(recipe, corpus, out, base)
+        noises = load_noises(noise, recipe.augment)
+        return Trainer(recipe, corpus, tokens, out, noises, base).run()
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by file name or shipped name, with `section.key=value` overrides.
+
+    Raises: ConfigError naming the file and key.
+    """
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    if not path.exists():
+        shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise ConfigError(f"{path}: no such recipe; shipped are {shipped}")
+    values = read_toml(path)
+    for override in overrides:
+        _override(values, override)
+    return from_dict(Recipe, values, path.name)
+
+
+def load_noises(folder: str | Path | None, config: AugmentConfig) -> list[Tensor]:
+    """Read the noise recordings of a folder, but for the held-back ones."""
+    if folder is None:
+        return []
+    paths = sorted(p for p in Path(folder).iterdir() if p.suffix in _AUDIO)
+    kept = [p for p in paths if not p.name.startswith(config.held_back_noise)]
+    if not kept:
+        raise ConfigError(f"{folder}: no noise recording is there")
+    return [torch.from_numpy(read_audio(path, SAMPLE_RATE)) for path in kept]
+
+
+def _tokens(recipe: Recipe, corpus: Corpus, out: Path, base: str | None) -> TokenTable:
+    path = out / "tokens.txt"
+    if base is not None:
+        return TokenTable.load(Path(base) / "tokens.txt")
+    if not path.exists():
+        texts = (corpus.clips[i].text for i in training_clips(corpus, recipe.data))
+        table = train_tokens(texts, recipe.tokens)
+        out.mkdir(parents=True, exist_ok=True)
+        table.save(path)
+    return TokenTable.load(path)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    import tomllib
+
+    key, equals, text = override.partition("=")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"] if equals else None
+    except tomllib.TOMLDecodeError:
+        value = text
+    if value is None:
+        raise ConfigError(f"--set {override}: must be section.key=value")
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+    values[last] = value
+
+
+def _join_processes() -> None:
+    """Join the processes that torchrun started, if it did."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+class _First:
+    """Rank 0 goes through the block first, then the others."""
+
+    def __enter__(self) -> None:
+        if dist.is_initialized() and dist.get_rank() != 0:
+            dist.barrier()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if dist.is_initialized() and dist.get_rank() == 0 and kind is None:
+            dist.barrier()
