@@ -1,0 +1,60 @@
+"""Options, markers and fixtures that all tests share."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Programs without which the tests of a marker have nothing to run on (`make apt` installs them).
+PROGRAMS = {
+    "emulated": ("qemu-aarch64-static", "mmdebstrap"),
+    "audio_stack": ("pulseaudio", "paplay"),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--speech", metavar="DIR", help="folder with manifest.tsv and the recordings it names")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    folder = config.getoption("--speech")
+    if folder and not (Path(folder) / "manifest.tsv").is_file():
+        raise pytest.UsageError(f"--speech {folder}: no manifest.tsv is there")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for reason in _missing(config, item):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _missing(config: pytest.Config, item: pytest.Item) -> list[str]:
+    reasons = []
+    if item.get_closest_marker("shared") and not config.getoption("--speech"):
+        reasons.append("needs real recordings: pytest --speech DIR")
+    for marker, programs in PROGRAMS.items():
+        absent = [name for name in programs if shutil.which(name) is None]
+        if absent and item.get_closest_marker(marker):
+            reasons.append(f"needs {' and '.join(absent)}: make apt")
+    return reasons
+
+
+@pytest.fixture(scope="session")
+def speech_dir(request: pytest.FixtureRequest) -> Path:
+    """The folder given with --speech."""
+    folder = request.config.getoption("--speech")
+    if not folder:
+        pytest.skip("needs real recordings: pytest --speech DIR")
+    return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def repo_dir() -> Path:
+    """The root of the checkout."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def clips_dir() -> Path:
+    """The short recordings in the repository, with transcripts.tsv."""
+    return Path(__file__).resolve().parent / "data" / "clips"
