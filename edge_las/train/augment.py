@@ -16,8 +16,9 @@ class Augmenter:
     """Augments batches of waveforms (N, S) with lengths (N,), and of features (N, T, n_mels)."""
 
     def __init__(self, config: AugmentConfig, noises: list[Tensor], sample_rate: int) -> None:
-        """Take noise recordings, each (S,) float on the device of the batches."""
-        self.config, self.noises, self.sample_rate = config, noises, sample_rate
+        """Take noise recordings, each (S,) float, on the device of the batches."""
+        self.config, self.sample_rate = config, sample_rate
+        self.noise = torch.cat(noises) if noises else None
 
     def waveforms(self, x: Tensor, lengths: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         """Change speed, room, noise and level."""
@@ -81,8 +82,9 @@ class Augmenter:
         """Make the noise to add: a recording, coloured noise, or the other talkers of the batch."""
         config, (n, size) = self.config, x.shape
         noise = self._coloured(n, size, rng)
-        if self.noises:
-            recorded = torch.stack([self._cut(size, rng) for _ in range(n)])
+        if self.noise is not None:
+            start = (_rand(n, rng) * len(self.noise)).long()[:, None]
+            recorded = self.noise[(start + torch.arange(size, device=x.device)) % len(self.noise)]
             noise = torch.where((_rand(n, rng) < 0.6)[:, None], recorded, noise)
         talks = _rand(n, rng) < config.babble_probability / max(config.noise_probability, 1e-6)
         noise = torch.where(talks[:, None], x.roll(1, 0) + 0.7 * x.roll(2, 0), noise)
@@ -92,12 +94,6 @@ class Augmenter:
         wanted = (power / 10.0 ** (snr_db / 10.0)).sqrt()
         scale = wanted / noise.square().mean(dim=1).sqrt().clamp(min=1e-7)
         return noise * (scale * (_rand(n, rng) < config.noise_probability))[:, None]
-
-    def _cut(self, size: int, rng: Generator) -> Tensor:
-        which, where = torch.rand(2, generator=rng, device=rng.device).tolist()
-        recording = self.noises[int(which * len(self.noises))]
-        start = int(where * len(recording))
-        return torch.cat([recording[start:], recording.repeat(1 + size // len(recording))])[:size]
 
     def _coloured(self, n: int, size: int, rng: Generator) -> Tensor:
         padded = 1 << (size - 1).bit_length()

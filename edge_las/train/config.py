@@ -112,7 +112,7 @@ class AugmentConfig:
 
     speed_min: float = 0.85
     speed_max: float = 1.15
-    gain_min_db: float = -30.0
+    gain_min_db: float = -36.0
     gain_max_db: float = -1.0
     room_probability: float = 0.35
     room_rt60_max_s: float = 0.6

@@ -11,7 +11,7 @@ from edge_las.train.frontend import LogMel
 from edge_las.train.listener import frame_mask
 from edge_las.train.model import LasModel
 
-_MOST_TOKENS_PER_FRAME = 0.5
+_MOST_TOKENS_PER_FRAME = 1.0
 
 
 @torch.inference_mode()
