@@ -22,7 +22,9 @@ from edge_las.manifest import (
     SpellerEntry,
     TensorSpec,
     TokensEntry,
+    check_listener_graph,
     check_name,
+    check_speller_graph,
 )
 from edge_las.tokens import TokenTable
 
@@ -50,10 +52,6 @@ __all__ = [
 FORMAT_VERSION = 1
 # A manifest is some kilobytes; anything near this is no manifest.
 _MAX_MANIFEST_BYTES = 4 << 20
-# The tensors that every engine's graphs have by these names, beside the Listener's states.
-_LISTENER_OUTPUTS = ("encoded", "keys", "ctc_log_probs")
-_SPELLER_INPUTS = ("token", "encoded", "keys", "mask", "hidden", "cell", "context", "alignment")
-_SPELLER_OUTPUTS = ("log_probs", "next_hidden", "next_cell", "next_context", "next_alignment")
 
 
 @dataclass(frozen=True)
@@ -211,8 +209,7 @@ def _check_consistent(manifest: Manifest) -> None:
         where = f"engines.{name}"
         _check_listed(f"{where}.listener.file", engine.listener.file, manifest)
         _check_listed(f"{where}.speller.file", engine.speller.file, manifest)
-        _check_listener(f"{where}.listener", engine.listener, manifest)
-        _check_speller(f"{where}.speller", engine.speller, manifest)
+        _check_graphs(where, engine, manifest)
 
 
 def _check_listed(where: str, name: str, manifest: Manifest) -> None:
@@ -220,53 +217,21 @@ def _check_listed(where: str, name: str, manifest: Manifest) -> None:
         raise ArtifactError(f"{where} is {name!r}, which files does not list")
 
 
-def _check_listener(where: str, graph: GraphEntry, manifest: Manifest) -> None:
-    features = _tensor(where, graph, "inputs", "features")
-    for name in _LISTENER_OUTPUTS:
-        _tensor(where, graph, "outputs", name)
-    _check_last(where, features, manifest.features.n_mels, "features.n_mels")
-    _check_last(
-        where,
-        _tensor(where, graph, "outputs", "encoded"),
-        manifest.listener.encoded_dim,
-        "listener.encoded_dim",
+def _check_graphs(where: str, engine: EngineEntry, manifest: Manifest) -> None:
+    sizes = (
+        (engine.listener, "features", manifest.features.n_mels, "features.n_mels"),
+        (engine.listener, "encoded", manifest.listener.encoded_dim, "listener.encoded_dim"),
+        (engine.listener, "ctc_log_probs", manifest.tokens.size, "tokens.size"),
+        (engine.speller, "encoded", manifest.listener.encoded_dim, "listener.encoded_dim"),
+        (engine.speller, "log_probs", manifest.tokens.size, "tokens.size"),
     )
-    _check_last(where, _tensor(where, graph, "outputs", "ctc_log_probs"), manifest.tokens.size, "tokens.size")
-    for state in graph.inputs:
-        if state is features:
-            continue
-        if None in state.shape:
-            raise ArtifactError(f"{where}: {state.name} has a dynamic shape, a state must be fixed")
-        following = _tensor(where, graph, "outputs", f"next_{state.name}")
-        if following.shape != state.shape:
-            raise ArtifactError(f"{where}: {following.name} is not of the shape of {state.name}")
-
-
-def _check_speller(where: str, graph: GraphEntry, manifest: Manifest) -> None:
-    for name in _SPELLER_INPUTS:
-        _tensor(where, graph, "inputs", name)
-    for name in _SPELLER_OUTPUTS:
-        _tensor(where, graph, "outputs", name)
-    _check_last(
-        where,
-        _tensor(where, graph, "inputs", "encoded"),
-        manifest.listener.encoded_dim,
-        "listener.encoded_dim",
-    )
-    _check_last(where, _tensor(where, graph, "outputs", "log_probs"), manifest.tokens.size, "tokens.size")
-
-
-def _tensor(where: str, graph: GraphEntry, kind: str, name: str) -> TensorSpec:
-    for tensor in getattr(graph, kind):
-        if tensor.name == name:
-            return tensor
-    raise ArtifactError(f"{where}.{kind}: no tensor is named {name}")
-
-
-def _check_last(where: str, tensor: TensorSpec, expected: int, field: str) -> None:
-    found = tensor.shape[-1] if tensor.shape else None
-    if found != expected:
-        raise ArtifactError(f"{field} is {expected}, {where}: {tensor.name} has {found}")
+    check_listener_graph(f"{where}.listener", engine.listener)
+    check_speller_graph(f"{where}.speller", engine.speller)
+    for graph, name, expected, field in sizes:
+        tensor = graph.tensor(name)
+        found = tensor.shape[-1] if tensor and tensor.shape else None
+        if found != expected:
+            raise ArtifactError(f"{field} is {expected}, {where}: {graph.file}: {name} has {found}")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def audio_duration(path: str | Path) -> float:
         return count / source.sample_rate
     if source.frames == 0:
         raise AudioError(f"{path}: has no samples")
-    return float(source.frames / source.sample_rate)
+    return source.frames / source.sample_rate
 
 
 class StreamingResampler:
@@ -111,6 +111,8 @@ class _Source:
     """A checked file: what its header says, and its blocks."""
 
     def __init__(self, path: str | Path) -> None:
+        self.sample_rate: int
+        self.channels: int
         self._path = path
         self._wav = self._check_container()
         if self._wav is not None and self._wav.readable:

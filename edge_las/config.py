@@ -35,7 +35,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # tomllib's own, a wrong encoding, a number of thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {one_line(error)}") from None
 
 
@@ -134,11 +134,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float and type(value) in (int, float):
-        if not math.isfinite(value):
-            raise _Invalid(f"{where} is {value}, must be finite")
-        return _float(value, where)
+        return _finite(value, where)
     if hint is Path and isinstance(value, str):
         return Path(value)
+    if hint is int and type(value) is int and abs(value) > _LARGEST:
+        raise _Invalid(f"{where} is too large")
     # `type` and not isinstance: True is no integer here.
     if hint in (int, bool, str) and type(value) is hint:
         return value
@@ -147,11 +147,14 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     raise _Invalid(f"{where} is {_kind(value)}, must be {_NAMES[hint]}")
 
 
-def _float(value: int | float, where: str) -> float:
+def _finite(value: int | float, where: str) -> float:
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         raise _Invalid(f"{where} is too large") from None
+    if not math.isfinite(number):
+        raise _Invalid(f"{where} is {number}, must be finite")
+    return number
 
 
 def _convert_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
@@ -190,6 +193,9 @@ def _convert_dict(arguments: tuple[Any, ...], value: Any, where: str) -> dict[st
         for key, item in value.items()
     }
 
+
+# TOML's integers have 64 bits; JSON's have no bound, and would overflow somewhere later.
+_LARGEST = 2**63 - 1
 
 _NAMES: dict[Any, str] = {
     int: "an integer",

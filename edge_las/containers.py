@@ -141,10 +141,12 @@ def _is_unknown(size: int) -> bool:
 def _layout(fmt: bytes, offset: int, data_bytes: int) -> WavLayout:
     if len(fmt) < 16:
         raise AudioError("is damaged: has no usable fmt chunk before its audio data")
-    tag, channels, sample_rate, _, frame_bytes, _ = struct.unpack("<HHIIHH", fmt[:16])
+    tag, channels, sample_rate, _, frame_bytes, bits = struct.unpack("<HHIIHH", fmt[:16])
     if tag == _EXTENSIBLE and len(fmt) >= 26:
         tag = struct.unpack("<H", fmt[24:26])[0]
-    sample_bytes = frame_bytes // channels if channels and frame_bytes % channels == 0 else 0
+    sample_bytes = -(-bits // 8)
+    if frame_bytes != sample_bytes * channels:
+        sample_bytes = 0  # contradicts itself: not `readable`, left to libsndfile
     return WavLayout(tag, channels, sample_rate, sample_bytes, offset, data_bytes)
 
 

@@ -15,6 +15,8 @@ FloatArray = npt.NDArray[np.float32]
 BLOCK_FRAMES = 8
 # Blocks computed in one go: bounds the memory of a long file and keeps the working set in cache.
 _BLOCKS_AT_ONCE = 64
+# So that a damaged file cannot ask for more memory than there is.
+_LARGEST = {"sample_rate": 768000, "n_fft": 65536, "win_length": 65536, "hop_length": 65536, "n_mels": 1024}
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class FeatureConfig:
     log_offset: float = 1e-5
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
+        for name, most in _LARGEST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be 1 to {most}")
         if self.win_length > self.n_fft:
             raise ConfigError(f"win_length is {self.win_length}, must be at most n_fft ({self.n_fft})")
         if not 0.0 <= self.f_min_hz < self.f_max_hz <= self.sample_rate / 2:
@@ -73,7 +75,7 @@ def mel_filterbank(config: FeatureConfig) -> FloatArray:
     low, centre, high = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
     rising = (bins_hz - low) / (centre - low)
     falling = (high - bins_hz) / (high - centre)
-    bank = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    bank: FloatArray = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
     empty = np.flatnonzero(bank.sum(axis=0) == 0.0)
     if empty.size:
         raise ConfigError(f"n_mels is {config.n_mels}: mel filter {empty[0]} is narrower than an FFT bin")

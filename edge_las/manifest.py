@@ -107,13 +107,9 @@ class GraphEntry:
             if not names or len(set(names)) < len(names):
                 raise ArtifactError(f"{kind} is empty or names a tensor twice")
 
-    def input(self, name: str) -> TensorSpec | None:
-        """Find an input by name."""
-        return next((tensor for tensor in self.inputs if tensor.name == name), None)
-
-    def output(self, name: str) -> TensorSpec | None:
-        """Find an output by name."""
-        return next((tensor for tensor in self.outputs if tensor.name == name), None)
+    def tensor(self, name: str) -> TensorSpec | None:
+        """Find an input or else an output by name."""
+        return next((tensor for tensor in self.inputs + self.outputs if tensor.name == name), None)
 
 
 @dataclass(frozen=True)
@@ -160,6 +156,35 @@ class ProvenanceEntry:
 
     def __post_init__(self) -> None:
         _check_sha256("parent_checkpoint_sha256", self.parent_checkpoint_sha256)
+
+
+def check_listener_graph(where: str, graph: GraphEntry) -> None:
+    """Raise ArtifactError unless the tensors are a Listener chunk's, each state beside its next one."""
+    _check_tensors(where, graph, ("features",), ("encoded", "keys", "ctc_log_probs"))
+    following = {tensor.name: tensor for tensor in graph.outputs}
+    for state in graph.inputs:
+        if state.name == "features":
+            continue
+        if None in state.shape:
+            raise ArtifactError(f"{where}: {state.name} has a dynamic size, a state must have none")
+        after = following.get(f"next_{state.name}")
+        if after is None or after.shape != state.shape:
+            raise ArtifactError(f"{where}: {state.name} has no output next_{state.name} of its shape")
+
+
+def check_speller_graph(where: str, graph: GraphEntry) -> None:
+    """Raise ArtifactError unless the tensors are a Speller step's."""
+    states = ("hidden", "cell", "context", "alignment")
+    following = tuple(f"next_{name}" for name in states)
+    _check_tensors(where, graph, ("token", "encoded", "keys", "mask", *states), ("log_probs", *following))
+
+
+def _check_tensors(where: str, graph: GraphEntry, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+    for kind, names in (("inputs", inputs), ("outputs", outputs)):
+        present = {tensor.name for tensor in getattr(graph, kind)}
+        for name in names:
+            if name not in present:
+                raise ArtifactError(f"{where}.{kind}: no tensor is named {name}")
 
 
 def check_name(what: str, name: str) -> None:

@@ -17,7 +17,7 @@ SPECIALS = ("<blank>", "<unk>", "<sos>", "<eos>")
 # An unknown character costs this much more than the rarest piece, so it never beats a real segmentation.
 _UNKNOWN_PENALTY = 10.0
 _SAMPLED_VARIANTS = 16
-# Bounds the memory of the caches on unbounded text: about 50 MB with variants.
+# Bounds the memory of the caches on unbounded text.
 _CACHED_WORDS = 50_000
 
 _Arc = tuple[int, int, float]  # start of the piece in the word, token id, score
@@ -81,11 +81,8 @@ class TokenTable:
     def __len__(self) -> int:
         return len(self.pieces)
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"pieces": self.pieces, "scores": self.scores}  # caches stay behind: workers build their own
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["pieces"], state["scores"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TokenTable, (self.pieces, self.scores)  # caches stay behind: worker processes build their own
 
     def encode(self, text: str) -> list[int]:
         """Split each word into its most probable pieces; unknown characters become <unk>."""
@@ -138,8 +135,7 @@ class TokenTable:
         ids = self._encoded.get(word)
         if ids is None:
             _make_room(self._encoded)
-            lattice = self._lattice(WORD_MARK + word)
-            ids = self._encoded[word] = self._best_path(lattice)
+            ids = self._encoded[word] = self._best_path(self._lattice(WORD_MARK + word))
         return ids
 
     def _variants_of(self, word: str, temperature: float) -> list[tuple[int, ...]]:
