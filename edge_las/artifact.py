@@ -90,7 +90,7 @@ class Manifest:
         try:
             _check_consistent(manifest)
         except ArtifactError as error:
-            raise ArtifactError(f"{MANIFEST_NAME}: {error}") from None
+            raise ArtifactError(f"{MANIFEST_NAME}: {one_line(error)}") from None
         return manifest
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,13 +128,13 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     """
     values = manifest.to_dict()
     try:
-        text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        data = (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"{MANIFEST_NAME}: cannot be written as JSON: {one_line(error)}") from None
-    Manifest.from_dict(json.loads(text))
+    Manifest.from_dict(json.loads(data))
     partial = Path(folder) / f".{MANIFEST_NAME}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open(partial, "wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, Path(folder) / MANIFEST_NAME)
@@ -194,9 +194,8 @@ def _check_version(values: Mapping[str, Any]) -> None:
     if type(version) is not int or version == FORMAT_VERSION:
         return  # a missing or mistyped field is reported as any other
     advice = "made by a newer edge-las: update edge-las" if version > FORMAT_VERSION else "unknown"
-    raise ArtifactError(
-        f"{MANIFEST_NAME}: format_version is {version}, this edge-las reads {FORMAT_VERSION}: {advice}"
-    )
+    message = f"format_version is {version}, this edge-las reads {FORMAT_VERSION}: {advice}"
+    raise ArtifactError(f"{MANIFEST_NAME}: {one_line(message)}")
 
 
 def _check_consistent(manifest: Manifest) -> None:

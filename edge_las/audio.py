@@ -76,7 +76,7 @@ def audio_duration(path: str | Path) -> float:
     """
     source = _Source(path)
     if source.frames is None:
-        count = sum(block.shape[0] for block in stream_audio(path, source.sample_rate))
+        count = sum(len(block) for block in stream_audio(path, source.sample_rate))
         return count / source.sample_rate
     if source.frames == 0:
         raise AudioError(f"{path}: has no samples")

@@ -55,7 +55,7 @@ def from_dict(
     try:
         return typing.cast(T, _build(cls, values, where))
     except _Invalid as invalid:
-        raise error(f"{source}: {invalid}") from None
+        raise error(f"{source}: {one_line(invalid)}") from None
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -63,9 +63,11 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
-def one_line(error: BaseException) -> str:
-    """Write the message of a foreign error on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+def one_line(error: BaseException | str) -> str:
+    """Write a message that may quote a file's content on one printable line of at most 400 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= 400 else f"{text[:200]} ... {text[-195:]}"
 
 
 class _Invalid(Exception):

@@ -81,6 +81,8 @@ class TensorSpec:
     def __post_init__(self) -> None:
         if not self.name:
             raise ArtifactError("name is empty")
+        if not self.shape:
+            raise ArtifactError("shape is empty")
         if self.dtype not in _DTYPES:
             raise ArtifactError(f"dtype is {self.dtype!r}, must be one of {', '.join(_DTYPES)}")
         for size in self.shape:

@@ -86,10 +86,7 @@ class TokenTable:
 
     def encode(self, text: str) -> list[int]:
         """Split each word into its most probable pieces; unknown characters become <unk>."""
-        ids: list[int] = []
-        for word in text.split():
-            ids.extend(self._encode_word(word))
-        return ids
+        return [token for word in text.split() for token in self._encode_word(word)]
 
     def sample(self, text: str, rng: np.random.Generator, temperature: float) -> list[int]:
         """Split each word in one of its likelier ways: subword regularisation.
@@ -101,11 +98,9 @@ class TokenTable:
         if temperature <= 0.0:
             return self.encode(text)
         words = text.split()
-        ids: list[int] = []
         picks = rng.integers(_SAMPLED_VARIANTS, size=len(words)).tolist()
-        for word, pick in zip(words, picks, strict=True):
-            ids.extend(self._variants_of(word, temperature)[pick])
-        return ids
+        chosen = [self._variants_of(word, temperature)[pick] for word, pick in zip(words, picks, strict=True)]
+        return [token for ids in chosen for token in ids]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Write token ids as text; blanks, <sos> and <eos> are dropped."""
