@@ -1,6 +1,7 @@
 """Just enough of RIFF, AIFF and Ogg to tell whether a file is whole, and to read plain WAV by numpy alone."""
 
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -100,20 +101,38 @@ def check_ogg(file: BinaryIO, file_bytes: int) -> None:
     """
     offset, still_open = 0, set()
     while offset < file_bytes:
-        header = _read_at(file, offset, 27)
-        if header[:4] != b"OggS"[: len(header)] or not header:
-            raise AudioError(f"is damaged: no Ogg page at byte {offset}")
-        table = _read_at(file, offset + 27, header[26]) if len(header) == 27 else b""
-        if len(header) < 27 or len(table) < header[26] or offset + 27 + len(table) + sum(table) > file_bytes:
-            raise AudioError("is truncated: ends inside an Ogg page")
-        flags, serial = header[5], header[14:18]
+        page = _read_page(file, offset)
+        flags, serial = page[5], page[14:18]
         if flags & 2:
             still_open.add(serial)
         if flags & 4:
             still_open.discard(serial)
-        offset += 27 + len(table) + sum(table)
+        offset += len(page)
     if still_open:
         raise AudioError("is truncated: its last Ogg page is missing")
+
+
+def _read_page(file: BinaryIO, offset: int) -> bytes:
+    header = _read_at(file, offset, 27)
+    if header[:4] != b"OggS"[: len(header)]:
+        raise AudioError(f"is damaged: no Ogg page at byte {offset}")
+    table = file.read(header[26]) if len(header) == 27 else b""
+    body = file.read(sum(table))
+    if len(header) < 27 or len(table) < header[26] or len(body) < sum(table):
+        raise AudioError("is truncated: ends inside an Ogg page")
+    # A decoder skips a page whose checksum is wrong, and a second of speech would vanish without a word.
+    if _ogg_checksum(header[:22] + bytes(4) + header[26:] + table + body) != header[22:26]:
+        raise AudioError(f"is damaged: the Ogg page at byte {offset} has a wrong checksum")
+    return header + table + body
+
+
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _ogg_checksum(page: bytes) -> bytes:
+    """Compute Ogg's CRC with zlib's: same polynomial, bits the other way round, nothing inverted."""
+    inverted = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return inverted.to_bytes(4, "little").translate(_MIRRORED)[::-1]
 
 
 def _read_at(file: BinaryIO, offset: int, count: int) -> bytes:

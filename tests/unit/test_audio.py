@@ -132,6 +132,18 @@ def test_an_ogg_file_cut_between_pages_is_refused(tmp_path: Path) -> None:
     assert "no Ogg page" in refusal(path)
 
 
+@pytest.mark.parametrize("kind, subtype", [("OGG", "OPUS"), ("OGG", "VORBIS"), ("FLAC", "PCM_16")])
+def test_a_flipped_bit_inside_the_audio_is_noticed(kind: str, subtype: str, tmp_path: Path) -> None:
+    whole = encode(noise(16000), 16000, kind, subtype)
+    path = tmp_path / f"a.{kind.lower()}"
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        damaged = bytearray(whole)
+        damaged[rng.integers(200, len(whole))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        assert "damaged" in refusal(path) or "truncated" in refusal(path)
+
+
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x7FFFFFDB])
 def test_wav_written_to_a_pipe_states_no_length_and_is_read_to_its_end(size: int, tmp_path: Path) -> None:
     whole = bytearray(encode(noise(3000), 16000, "WAV", "PCM_16"))
