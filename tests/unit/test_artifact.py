@@ -207,7 +207,8 @@ def test_every_mistyped_field_is_named(values: dict[str, Any]) -> None:
         original = at(values, path)
         if is_free(path) or original is None and path[-1] in ("scale", "zero_point"):
             continue
-        for wrong in ("text", 1.5, True, None, [], {}, -7):
+        wrongs: list[Any] = ["text", 1.5, True, None, [], {}, -7]
+        for wrong in wrongs:
             fits = isinstance(wrong, str) and isinstance(original, str)
             number = isinstance(wrong, float) and type(original) in (int, float)
             table = wrong == {} and isinstance(original, dict) and path[0] in (*FREE_KEYS, "provenance")
@@ -388,7 +389,7 @@ def test_thousands_of_damaged_manifests_give_artifact_errors_only(folder: Path) 
 def test_random_values_in_random_places_give_artifact_errors_only(values: dict[str, Any]) -> None:
     dice = random.Random(1)
     places = paths(values)
-    odd = [
+    odd: list[Any] = [
         None,
         True,
         0,

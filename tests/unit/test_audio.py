@@ -299,7 +299,7 @@ def test_pcm_survives_the_round_trip_and_is_clipped() -> None:
     with pytest.raises(AudioError, match="NaN"):
         float_to_pcm(np.array([np.nan], dtype=np.float32))
     with pytest.raises(TypeError, match="int16"):
-        pcm_to_float(np.zeros(3, dtype=np.int32))  # type: ignore[arg-type]
+        pcm_to_float(np.zeros(3, dtype=np.int32))
 
 
 def test_level() -> None:
