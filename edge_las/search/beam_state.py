@@ -67,7 +67,7 @@ class Candidates:
 
 
 def top_tokens(scores: DoubleArray, width: int) -> tuple[IntArray, IntArray]:
-    """Find each row's best `width` tokens of scores (B, V), impossible ones left out: rows and tokens, (N,)."""
+    """Find each row's best `width` tokens of scores (B, V), none impossible: rows and tokens, (N,)."""
     width = min(width, scores.shape[1])
     tokens = np.argpartition(scores, -width, axis=1)[:, -width:]
     rows, columns = np.nonzero(np.take_along_axis(scores, tokens, axis=1) > -np.inf)

@@ -1,6 +1,6 @@
 """Settings of the searches; an artifact's manifest may set any of them to what was measured best for it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from edge_las.errors import ConfigError
 
@@ -38,22 +38,6 @@ class BeamConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
         if not 0.0 <= self.ctc_weight < 1.0:
             raise ConfigError(f"ctc_weight is {self.ctc_weight}, must be from 0 to below 1")
-        if min(self.length_penalty, self.stop_margin, self.max_frame_attention) < 0.0:
-            raise ConfigError("length_penalty, stop_margin and max_frame_attention must not be negative")
-
-    @classmethod
-    def from_dict(cls, settings: dict[str, int | float], where: str) -> "BeamConfig":
-        """Read settings by name.
-
-        Raises: ConfigError naming `where` and the key, if it is unknown or not a number of the right kind.
-        """
-        kinds = {field.name: field.type for field in fields(cls)}
-        for name, value in settings.items():
-            if name not in kinds:
-                raise ConfigError(f"{where}.{name} is not a search setting")
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            kind = kinds[name]
-            assert isinstance(kind, type)
-            if not whole and (kind is int or not isinstance(value, float)):
-                raise ConfigError(f"{where}.{name} is {value!r}, must be {kind.__name__}")
-        return cls(**settings)  # type: ignore[arg-type]
+        for name in ("length_penalty", "stop_margin", "max_frame_attention"):
+            if not getattr(self, name) >= 0.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")

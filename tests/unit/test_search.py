@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edge_las.config import from_dict
 from edge_las.errors import ConfigError
 from edge_las.search.beam import beam_search
 from edge_las.search.config import BeamConfig
@@ -208,15 +209,13 @@ def test_scorers_can_add_and_forbid(use_ctc):
 
 
 def test_config_is_read_strictly():
-    config = BeamConfig.from_dict(
-        {"beam_size": 8, "ctc_weight": 0, "length_penalty": 0.5}, "manifest.json: search"
-    )
-    assert (config.beam_size, config.ctc_weight, config.length_penalty) == (8, 0, 0.5)
-    with pytest.raises(ConfigError, match=r"search\.beam_siez is not a search setting"):
-        BeamConfig.from_dict({"beam_siez": 8}, "manifest.json: search")
-    with pytest.raises(ConfigError, match=r"search\.beam_size is 2\.5, must be int"):
-        BeamConfig.from_dict({"beam_size": 2.5}, "manifest.json: search")
-    with pytest.raises(ConfigError, match="beam_size is 0"):
-        BeamConfig(beam_size=0)
-    with pytest.raises(ConfigError, match="ctc_weight"):
+    config = from_dict(BeamConfig, {"beam_size": 8, "length_penalty": 1}, "manifest.json", where="search")
+    assert (config.beam_size, config.length_penalty) == (8, 1.0)
+    with pytest.raises(ConfigError, match=r"manifest\.json: search\.beam_siez is unknown"):
+        from_dict(BeamConfig, {"beam_siez": 8}, "manifest.json", where="search")
+    with pytest.raises(ConfigError, match=r"search\.beam_size is 0, must be at least 1"):
+        from_dict(BeamConfig, {"beam_size": 0}, "manifest.json", where="search")
+    with pytest.raises(ConfigError, match=r"ctc_weight is 1\.0"):
         BeamConfig(ctc_weight=1.0)
+    with pytest.raises(ConfigError, match="stop_margin"):
+        BeamConfig(stop_margin=-1.0)

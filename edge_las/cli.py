@@ -1,0 +1,76 @@
+"""The `edge-las` command: picks a command and calls it; nothing is imported that the command does not use."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from edge_las import __version__
+from edge_las.cli_support import fail
+from edge_las.errors import DeviceError, EdgeLasError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: the module with its `add_arguments(parser)` and `run(args) -> exit status`.
+
+    extra names the part of the package (`pip install edge-las[extra]`) that brings what the module imports.
+    """
+
+    module: str
+    help: str
+    extra: str = ""
+
+
+# To add a command, add a line.
+COMMANDS = {
+    "transcribe": Command("edge_las.runtime.transcribe", "print the words of audio files"),
+    "info": Command("edge_las.runtime.info", "describe a model"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status: 0, 1 or 2 for errors, 130 after Ctrl-C."""
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except EdgeLasError as error:
+        return fail(error)
+    except KeyboardInterrupt:
+        print("edge-las: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is left to say, nor to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="edge-las", description="Speech recognition on small computers.")
+    parser.add_argument("--version", action="version", version=f"edge-las {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    chosen = next((word for word in argv if not word.startswith("-")), "")
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.help, description=command.help)
+        if name == chosen:
+            with _explained_imports(name, command):
+                importlib.import_module(command.module).add_arguments(subparser)
+    args = parser.parse_args(argv)
+    with _explained_imports(chosen, COMMANDS[chosen]):
+        status: int = importlib.import_module(COMMANDS[chosen].module).run(args)
+    return status
+
+
+@contextmanager
+def _explained_imports(name: str, command: Command) -> Iterator[None]:
+    """Turn a missing package of an extra into an error that says how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not command.extra or package == "edge_las":
+            raise
+        advice = f"pip install edge-las[{command.extra}]"
+        raise DeviceError(f"{name} needs the package {package}, which is not installed: {advice}") from None

@@ -1,0 +1,21 @@
+"""What commands share: argument types and the one way to report an error."""
+
+import argparse
+import sys
+
+
+def at_least_one(text: str) -> int:
+    """Parse a whole number from 1 on, for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return number
+
+
+def fail(error: object) -> int:
+    """Print an error as one line; return the exit status for it."""
+    print(f"edge-las: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    return 2

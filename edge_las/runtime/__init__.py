@@ -1,0 +1,1 @@
+"""The recognizer that runs on the device: numpy and one inference engine."""

@@ -1,0 +1,119 @@
+"""What the runtime asks of an inference engine, and the choice of one."""
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_las.errors import ArtifactError, DeviceError
+from edge_las.manifest import EngineEntry, GraphEntry, TensorSpec
+
+Array = npt.NDArray[Any]
+State = dict[str, Array]
+
+# Engines in the order of preference: the module and class, and the extra that installs the package.
+_ENGINES = {"onnx": ("edge_las.runtime.onnx_engine:OnnxEngine", "onnx")}
+
+
+class Engine(Protocol):
+    """Runs the two graphs of an artifact; holds no state of any utterance, so threads may share it."""
+
+    name: str
+
+    def listener_chunk(self, features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
+        """Run features (1, chunk_frames, n_mels) through the Listener.
+
+        Returns encoded (1, c, E), keys (1, c, A), CTC log probs (1, c, V) and the next states;
+        c = chunk_frames / subsampling.
+        """
+        ...
+
+    def speller_step(
+        self, token: Array, encoded: Array, keys: Array, mask: Array, state: State
+    ) -> tuple[Array, State]:
+        """Run one Speller step: token (B,), encoded (1, T, E), keys (1, T, A), mask (1, T), 1 = valid.
+
+        Returns log probs (B, V) and the next state.
+        """
+        ...
+
+
+def load_engine(name: str, folder: Path, engines: dict[str, EngineEntry], threads: int) -> Engine:
+    """Load the graphs of a verified artifact; 'auto' takes the first engine served and installed.
+
+    Raises: DeviceError saying what to install, ArtifactError naming a graph that does not load.
+    """
+    if name != "auto":
+        if name not in _ENGINES:
+            raise DeviceError(f"engine {name!r} is unknown, must be auto or {' or '.join(_ENGINES)}")
+        if name not in engines:
+            raise ArtifactError(f"{folder}: has no graphs for engine {name}, only for {', '.join(engines)}")
+        return _load(name, folder, engines[name], threads)
+    usable = [candidate for candidate in _ENGINES if candidate in engines]
+    if not usable:
+        raise ArtifactError(
+            f"{folder}: has graphs for {', '.join(engines)} only, which this edge-las cannot run"
+        )
+    for candidate in usable[:-1]:
+        try:
+            return _load(candidate, folder, engines[candidate], threads)
+        except DeviceError:
+            continue
+    return _load(usable[-1], folder, engines[usable[-1]], threads)
+
+
+def _load(name: str, folder: Path, entry: EngineEntry, threads: int) -> Engine:
+    target, extra = _ENGINES[name]
+    module_name, _, class_name = target.partition(":")
+    try:
+        engine: Engine = getattr(importlib.import_module(module_name), class_name)(folder, entry, threads)
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise DeviceError(
+            f"engine {name} is not installed: pip install edge-las[{extra}] ({reason})"
+        ) from None
+    return engine
+
+
+def listener_states(graph: GraphEntry) -> list[Array]:
+    """Make the Listener's initial states, all zeros, in the order of the graph's inputs."""
+    return [_zeros(tensor) for tensor in graph.inputs if tensor.name != "features"]
+
+
+def speller_state(graph: GraphEntry, frames: int) -> State:
+    """Make the Speller's initial state of one hypothesis over `frames` encoded frames: all zeros."""
+    state = {}
+    for name in ("hidden", "cell", "context", "alignment"):
+        tensor = graph.tensor(name)
+        assert tensor is not None
+        width = frames if name == "alignment" else tensor.shape[-1]
+        state[name] = np.zeros((1, width or 0), dtype=tensor.dtype)
+    return state
+
+
+def _zeros(tensor: TensorSpec) -> Array:
+    return np.zeros([size or 1 for size in tensor.shape], dtype=tensor.dtype)
+
+
+class EngineSpeller:
+    """The Speller of one utterance for the search: an engine bound to its encoded frames.
+
+    encoded is (1, T, E), keys (1, T, A).
+    """
+
+    def __init__(self, engine: Engine, graph: GraphEntry, encoded: Array, keys: Array) -> None:
+        self._engine = engine
+        self._graph = graph
+        self._encoded = encoded
+        self._keys = keys
+        self._mask = np.ones(encoded.shape[:2], dtype=np.float32)
+
+    def initial_state(self) -> State:
+        """Return the state of one hypothesis."""
+        return speller_state(self._graph, self._encoded.shape[1])
+
+    def step(self, tokens: Array, state: State) -> tuple[Array, State]:
+        """Run one step for all hypotheses."""
+        return self._engine.speller_step(tokens, self._encoded, self._keys, self._mask, state)

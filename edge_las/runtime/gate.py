@@ -1,0 +1,56 @@
+"""Keeps text from being invented: what must hold before a hypothesis is believed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_las.errors import ConfigError
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """Thresholds under which an utterance counts as "no speech"; an artifact sets its own in `search`."""
+
+    # The loudest 25 ms. Quiet speech far from a microphone still reaches -55.
+    gate_min_level_dbfs: float = -65.0
+    # Tokens that the CTC head expects: the sum over frames of the probability that it is no blank.
+    gate_min_ctc_tokens: float = 0.3
+    # Geometric mean of the Speller's token probabilities.
+    gate_min_confidence: float = 0.15
+
+    def __post_init__(self) -> None:
+        for name in ("gate_min_ctc_tokens", "gate_min_confidence"):
+            if not getattr(self, name) >= 0.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
+
+
+class LevelMeter:
+    """The level of the loudest 25 ms of a stream, however it is cut."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._block = max(1, sample_rate // 40)
+        self._rest = np.zeros(0, dtype=np.float32)
+        self._loudest = 0.0
+
+    def accept(self, samples: FloatArray) -> None:
+        """Take samples (s,)."""
+        samples = np.concatenate([self._rest, samples])
+        whole = samples.shape[0] // self._block * self._block
+        self._rest = samples[whole:]
+        if whole:
+            blocks = samples[:whole].reshape(-1, self._block)
+            self._loudest = max(self._loudest, float(np.einsum("bs,bs->b", blocks, blocks).max()))
+
+    @property
+    def dbfs(self) -> float:
+        """The level, 0 being full scale; -inf for digital silence."""
+        power = max(self._loudest, float(np.dot(self._rest, self._rest))) / self._block
+        return 10.0 * float(np.log10(power)) if power > 0.0 else -np.inf
+
+
+def expected_ctc_tokens(ctc_log_probs: npt.NDArray[np.floating], blank_id: int) -> float:
+    """Sum, over the frames of log probs (T, V), the probability of not being blank."""
+    return float(-np.expm1(np.minimum(ctc_log_probs[:, blank_id], 0.0)).sum())

@@ -1,0 +1,93 @@
+"""ONNX Runtime on the CPU."""
+
+from pathlib import Path
+from typing import Any
+
+from edge_las.config import one_line
+from edge_las.errors import ArtifactError
+from edge_las.manifest import EngineEntry, GraphEntry, TensorSpec
+from edge_las.runtime.engine import Array, State
+
+_SPELLER_STATES = ("hidden", "cell", "context", "alignment")
+_DTYPE_NAMES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+
+
+class OnnxEngine:
+    """Both graphs of an artifact in ONNX Runtime sessions."""
+
+    name = "onnx"
+
+    def __init__(self, folder: Path, entry: EngineEntry, threads: int) -> None:
+        """Raises: ImportError without onnxruntime, ArtifactError naming the graph that does not fit."""
+        self._listener = _Graph(folder, entry.listener, threads)
+        self._speller = _Graph(folder, entry.speller, threads)
+        states = [tensor.name for tensor in entry.listener.inputs if tensor.name != "features"]
+        self._listener_inputs = ["features", *states]
+        self._listener_outputs = ["encoded", "keys", "ctc_log_probs", *(f"next_{name}" for name in states)]
+        self._speller_outputs = ["log_probs", *(f"next_{name}" for name in _SPELLER_STATES)]
+
+    def listener_chunk(self, features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
+        """Run one chunk of features (1, chunk_frames, n_mels)."""
+        inputs = dict(zip(self._listener_inputs, [features, *states], strict=True))
+        encoded, keys, ctc_log_probs, *next_states = self._listener.run(self._listener_outputs, inputs)
+        return encoded, keys, ctc_log_probs, next_states
+
+    def speller_step(
+        self, token: Array, encoded: Array, keys: Array, mask: Array, state: State
+    ) -> tuple[Array, State]:
+        """Run one step for B hypotheses over shared encoded frames."""
+        inputs = {"token": token, "encoded": encoded, "keys": keys, "mask": mask, **state}
+        log_probs, *next_states = self._speller.run(self._speller_outputs, inputs)
+        return log_probs, dict(zip(_SPELLER_STATES, next_states, strict=True))
+
+
+class _Graph:
+    def __init__(self, folder: Path, entry: GraphEntry, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # Threads that spin between calls cost 4-6 ms of CPU each time and gain nothing.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(folder / entry.file), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own classes differ between versions
+            raise ArtifactError(f"{entry.file}: onnxruntime cannot load it: {one_line(error)}") from None
+        _check_tensors(entry.file, "input", entry.inputs, self._session.get_inputs())
+        _check_tensors(entry.file, "output", entry.outputs, self._session.get_outputs())
+
+    def run(self, outputs: list[str], inputs: dict[str, Array]) -> list[Array]:
+        arrays: list[Array] = self._session.run(outputs, inputs)
+        return arrays
+
+
+def _check_tensors(file: str, kind: str, expected: tuple[TensorSpec, ...], found: list[Any]) -> None:
+    present = {tensor.name: tensor for tensor in found}
+    for name in present.keys() - {spec.name for spec in expected}:
+        raise ArtifactError(f"{file}: {kind} {name} is not in manifest.json")
+    for spec in expected:
+        if spec.name not in present:
+            raise ArtifactError(f"{file}: has no {kind} {spec.name}, which manifest.json names")
+        tensor = present[spec.name]
+        shape = tuple(size if isinstance(size, int) else None for size in tensor.shape)
+        dtype = _DTYPE_NAMES.get(tensor.type, tensor.type.removeprefix("tensor(").removesuffix(")"))
+        if dtype != spec.dtype or not _fits(shape, spec.shape):
+            raise ArtifactError(
+                f"{file}: {kind} {spec.name} is {dtype} {_shown(shape)}, "
+                f"manifest.json says {spec.dtype} {_shown(spec.shape)}"
+            )
+
+
+def _fits(found: tuple[int | None, ...], expected: tuple[int | None, ...]) -> bool:
+    # The manifest may fix a size that the graph leaves open: shape inference gives up on some outputs.
+    same_rank = len(found) == len(expected)
+    return same_rank and all(size in (None, want) for size, want in zip(found, expected, strict=True))
+
+
+def _shown(shape: tuple[int | None, ...]) -> str:
+    return "x".join("?" if size is None else str(size) for size in shape)

@@ -1,0 +1,118 @@
+"""The recognizer: a loaded artifact that any number of utterances share."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_las.artifact import Manifest, load_manifest, load_tokens, verify
+from edge_las.config import from_dict
+from edge_las.errors import ArtifactError
+from edge_las.runtime.engine import load_engine
+from edge_las.runtime.gate import GateConfig
+from edge_las.runtime.result import Result, join_results
+from edge_las.runtime.segment import PieceCutter
+from edge_las.runtime.utterance import Setup, Utterance
+from edge_las.search.config import BeamConfig
+from edge_las.search.fusion import Scorer
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def default_model() -> Path:
+    """Return the folder of the bundled artifact."""
+    return Path(__file__).parent.parent / "models" / "default"
+
+
+class Recognizer:
+    """A model ready to recognize; immutable, so threads may share it."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path | None = None,
+        engine: str = "auto",
+        threads: int = 1,
+        beam_size: int | None = None,
+    ) -> "Recognizer":
+        """Verify and load an artifact, by default the bundled one; beam_size replaces the manifest's.
+
+        Raises: ArtifactError, or DeviceError if the engine's package is missing.
+        """
+        folder = model_folder(folder)
+        manifest = load_manifest(folder)
+        verify(folder, manifest)
+        search, gate = _settings(manifest)
+        if beam_size is not None:
+            search = replace(search, beam_size=beam_size)
+        loaded = load_engine(engine, folder, manifest.engines, threads)
+        return cls(Setup(manifest, load_tokens(folder, manifest), loaded, search, gate))
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the artifact says of itself."""
+        return self._setup.manifest
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate that samples must have, in Hz."""
+        return self._setup.manifest.features.sample_rate
+
+    def utterance(self, scorers: Sequence[Scorer] = ()) -> Utterance:
+        """Begin an utterance."""
+        return Utterance(self._setup, scorers)
+
+    def transcribe(self, audio: FloatArray | Iterable[FloatArray], scorers: Sequence[Scorer] = ()) -> Result:
+        """Recognize audio of any length, whole (S,) or in blocks; memory does not grow with its length.
+
+        Where it is longer than the Speller takes at once it is cut at pauses.
+        """
+        cutter = PieceCutter(self.manifest.speller.max_utterance_s, self.sample_rate)
+        utterance = self.utterance(scorers)
+        pieces: list[Result] = []
+        for block in _blocks(audio, self.sample_rate):
+            for samples, ends in cutter.accept(block):
+                utterance.accept(samples)
+                if ends:
+                    pieces.append(utterance.finish())
+                    utterance = self.utterance(scorers)
+        utterance.accept(cutter.finish())
+        if utterance.duration_s or not pieces:
+            pieces.append(utterance.finish())
+        return join_results(pieces)
+
+
+def model_folder(folder: str | Path | None) -> Path:
+    """Return the artifact folder asked for, or else the bundled one.
+
+    Raises: ArtifactError if none is bundled.
+    """
+    if folder is not None:
+        return Path(folder)
+    bundled = default_model()
+    if not bundled.is_dir():
+        raise ArtifactError(f"{bundled}: no model is bundled with this edge-las: name a model folder")
+    return bundled
+
+
+def _settings(manifest: Manifest) -> tuple[BeamConfig, GateConfig]:
+    """Share the manifest's `search` out among those who read it."""
+    gate_names = {field.name for field in fields(GateConfig)}
+    gate = {name: value for name, value in manifest.search.items() if name in gate_names}
+    rest = {name: value for name, value in manifest.search.items() if name not in gate_names}
+    source = "manifest.json"
+    search = from_dict(BeamConfig, rest, source, ArtifactError, where="search")
+    return search, from_dict(GateConfig, gate, source, ArtifactError, where="search")
+
+
+def _blocks(audio: FloatArray | Iterable[FloatArray], block_samples: int) -> Iterator[FloatArray]:
+    if not isinstance(audio, np.ndarray):
+        yield from audio
+        return
+    for start in range(0, audio.size, block_samples):
+        yield audio[start : start + block_samples]

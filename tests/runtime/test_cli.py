@@ -1,0 +1,200 @@
+import json
+import subprocess
+import sys
+import time
+import wave
+
+import numpy as np
+import pytest
+
+from edge_las import cli
+from edge_las.audio import float_to_pcm
+from edge_las.cli import COMMANDS, Command, main
+from edge_las.errors import EdgeLasError
+from edge_las.runtime import recognizer as recognizer_module
+from tests.runtime import tone_engine as tones
+
+KEYS = ["file", "text", "confidence", "words", "nbest", "duration_s", "rtf", "latency_ms", "intent"]
+
+
+def write_wav(path, samples):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(float_to_pcm(samples).tobytes())
+    return str(path)
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A folder that loads as the tone recognizer."""
+    target = "tests.runtime.tone_engine:ToneEngine"
+    monkeypatch.setattr("edge_las.runtime.engine._ENGINES", {"onnx": (target, "onnx")})
+    return str(tones.write_artifact(tmp_path / "model"))
+
+
+def test_text_of_several_files(model, tmp_path, capsys):
+    files = [write_wav(tmp_path / f"{name}.wav", tones.say(name)) for name in ("one", "two")]
+    assert main(["transcribe", *files, "--model", model]) == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_json_lines_have_the_stated_keys(model, tmp_path, capsys):
+    file = write_wav(tmp_path / "a.wav", tones.say("three one"))
+    assert main(["transcribe", file, "--model", model, "--json", "--beam", "2", "--threads", "1"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    record = json.loads(line)
+    assert list(record) == KEYS
+    assert record["file"] == file and record["text"] == "three one" and record["intent"] is None
+    assert [list(word) for word in record["words"]] == [["word", "start_s", "end_s", "confidence"]] * 2
+    assert all(list(item) == ["text", "score"] for item in record["nbest"])
+    assert 1 <= len(record["nbest"]) <= 4
+
+
+def test_a_bad_file_spoils_nothing_but_the_exit_status(model, tmp_path, capsys, monkeypatch):
+    loads = []
+    monkeypatch.setattr(recognizer_module, "load_engine", lambda *a: loads.append(a) or tones.ToneEngine())
+    good = [write_wav(tmp_path / f"{name}.wav", tones.say(name)) for name in ("one", "two")]
+    (tmp_path / "bad.wav").write_bytes(b"RIFFnonsense")
+    files = [good[0], str(tmp_path / "bad.wav"), str(tmp_path / "none.wav"), good[1]]
+    assert main(["transcribe", *files, "--model", model, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert [json.loads(line)["text"] for line in captured.out.splitlines()] == ["one", "two"]
+    errors = captured.err.splitlines()
+    assert len(errors) == 2
+    assert errors[0].startswith(f"edge-las: error: {files[1]}: ")
+    assert errors[1].startswith(f"edge-las: error: {files[2]}: ")
+    assert len(loads) == 1
+
+
+def test_silence_is_no_error(model, tmp_path, capsys):
+    file = write_wav(tmp_path / "silence.wav", np.zeros(32000, dtype=np.float32))
+    assert main(["transcribe", file, "--model", model]) == 0
+    assert capsys.readouterr().out == "\n"
+
+
+def test_nan_samples_are_an_error(model, tmp_path, capsys):
+    soundfile = pytest.importorskip("soundfile")
+    samples = tones.say("one")
+    samples[5000] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, 16000, subtype="FLOAT")
+    assert main(["transcribe", str(tmp_path / "nan.wav"), "--model", model]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "nan.wav: " in captured.err and "NaN" in captured.err
+
+
+def test_info_describes_the_model(model, capsys):
+    assert main(["info", model]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("tones (en), format 1, 0.00 MB, verified")
+    text = "\n".join(lines)
+    for expected in (
+        "64 log-mel at 16000 Hz",
+        "chunks of 320 ms",
+        "delay 120 ms",
+        "onnx float",
+        "tones.wer 0",
+    ):
+        assert expected in text
+    assert main(["info", model, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "tones"
+
+
+def test_the_model_must_be_there_and_whole(model, tmp_path, capsys, monkeypatch):
+    file = write_wav(tmp_path / "a.wav", tones.say("one"))
+    monkeypatch.setattr(recognizer_module, "default_model", lambda: tmp_path / "nothing")
+    for arguments in (["info"], ["transcribe", file]):
+        assert main(arguments) == 2
+        assert "no model is bundled" in capsys.readouterr().err
+    (tmp_path / "model" / "speller.onnx").write_bytes(b"x")
+    for arguments in (["info", model], ["transcribe", file, "--model", model]):
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("edge-las: error: speller.onnx: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["transcribe"],
+        ["transcribe", "a.wav", "--beam", "0"],
+        ["transcribe", "a.wav", "--threads", "many"],
+        ["info", "a", "b"],
+        ["--", "--"],
+    ],
+)
+def test_usage_errors_exit_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: edge-las" in capsys.readouterr().err
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in COMMANDS)
+
+
+def test_interrupt_and_missing_extra(monkeypatch, capsys):
+    monkeypatch.setitem(cli.COMMANDS, "later", Command("no_such_package.train", "x", extra="train"))
+    assert main(["later"]) == 2
+    assert "later needs the package no_such_package" in (error := capsys.readouterr().err)
+    assert "pip install edge-las[train]" in error
+
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    assert main(["info"]) == 130
+
+    def failing(argv):
+        raise EdgeLasError("two\nlines")
+
+    monkeypatch.setattr(cli, "_run", failing)
+    capsys.readouterr()
+    assert main(["info"]) == 2
+    assert capsys.readouterr().err == "edge-las: error: two lines\n"
+
+
+def python(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_importing_everything_loads_no_heavy_package():
+    program = (
+        "import sys, edge_las, edge_las.cli, edge_las.runtime.recognizer, edge_las.runtime.transcribe;"
+        "import edge_las.runtime.info, edge_las.runtime.onnx_engine;"
+        "heavy = {'torch', 'onnxruntime', 'onnx', 'soundfile', 'soxr', 'jiwer', 'lhotse', 'sentencepiece'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = python("-c", program)
+    assert done.stdout == "[]\n", done.stderr
+    assert "numpy" not in python("-c", "import sys, edge_las.cli; print(*sys.modules)").stdout.split()
+
+
+def test_the_command_starts_fast_and_survives_a_closed_pipe(tmp_path):
+    pytest.importorskip("onnxruntime")
+    tiny = pytest.importorskip("tests.runtime.tiny_onnx")
+    model = str(tiny.write_artifact(tmp_path / "model"))
+    file = write_wav(tmp_path / "a.wav", tones.say("one"))
+    times_s = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = python("-m", "edge_las", "transcribe", file, "--model", model)
+        times_s.append(time.perf_counter() - started)
+        assert done.returncode == 0, done.stderr
+    assert min(times_s) < 1.0
+    command = [sys.executable, "-m", "edge_las", "transcribe", *[file] * 50, "--json", "--model", model]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert process.stderr.read() == ""

@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+
+from edge_las.errors import AudioError
+from edge_las.features import log_mel, num_frames
+from edge_las.runtime.listener_stream import ListenerStream
+from edge_las.runtime.recognizer import Recognizer
+from edge_las.runtime.utterance import Utterance
+from tests.runtime import tone_engine as tones
+from tests.runtime.tone_engine import RATE, say
+
+
+def pieces_of(samples, sizes):
+    """Cut samples by cycling through sizes."""
+    start = 0
+    while start < len(samples):
+        size = sizes[start % len(sizes)]
+        yield samples[start : start + size]
+        start += size
+
+
+@pytest.mark.parametrize("num_samples", [1, 399, 400, 401, 5120, 16000, 16001, 16639, 20480, 48123])
+def test_encoded_frames_are_those_of_the_padded_whole_without_the_delay(num_samples):
+    rng = np.random.default_rng(num_samples)
+    samples = (0.3 * rng.standard_normal(num_samples)).astype(np.float32)
+    engine = tones.ToneEngine()
+    stream = ListenerStream(engine, tones.manifest())
+    for piece in pieces_of(samples, [7, 160, 1601, 3999]):
+        stream.accept(piece)
+    heard = stream.finish()
+    valid = -(-num_frames(num_samples + 3200, tones.FEATURES) // 4)
+    padded = np.concatenate([samples, np.zeros(3200 + 4 * 640, dtype=np.float32)])
+    expected = engine.encode(log_mel(padded, tones.FEATURES)[: 4 * valid])
+    assert heard.encoded.shape == (1, valid, tones.BANDS)
+    assert heard.ctc_log_probs.shape == (valid, tones.VOCABULARY)
+    np.testing.assert_array_equal(heard.encoded[0], expected)
+    np.testing.assert_array_equal(heard.keys[0], expected)
+
+
+def test_any_chunking_gives_the_same_result():
+    samples = say("one three two four one")
+    results = []
+    for sizes in ([len(samples)], [160], [1, 5000], [333, 4001, 12]):
+        utterance = Utterance(tones.setup())
+        for piece in pieces_of(samples, sizes):
+            utterance.accept(piece)
+        result = utterance.finish().to_dict()
+        del result["rtf"], result["latency_ms"]
+        results.append(result)
+    assert results[0]["text"] == "one three two four one"
+    assert all(result == results[0] for result in results)
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_words_have_times_and_confidences(beam_size):
+    recognizer = Recognizer(tones.setup(beam_size=beam_size))
+    result = recognizer.transcribe(say("one three four", word_s=0.32, gap_s=0.48))
+    assert result.text == "one three four"
+    assert result.finished
+    for index, word in enumerate(result.words):
+        start_s = 0.48 + index * 0.8
+        assert word.start_s == pytest.approx(start_s, abs=0.13)
+        assert word.end_s == pytest.approx(start_s + 0.32, abs=0.13)
+        assert word.confidence == pytest.approx(0.9, abs=0.01)
+    assert result.confidence == pytest.approx(0.9, abs=0.01)
+    assert result.duration_s == pytest.approx(2.88)
+    assert 0 < result.rtf < 1 and 0 < result.latency_ms < 1000
+
+
+def test_nbest_is_ranked_and_without_repeats():
+    result = Recognizer(tones.setup()).transcribe(say("one two"))
+    texts = [item.text for item in result.nbest]
+    scores = [item.score for item in result.nbest]
+    assert texts[0] == "one two" and len(texts) > 1
+    assert len(set(texts)) == len(texts)
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_partial_text_grows_while_speech_arrives():
+    samples = say("one two four one")
+    utterance = Utterance(tones.setup())
+    seen = []
+    for piece in pieces_of(samples, [800]):
+        utterance.accept(piece)
+        seen.append(utterance.partial())
+    assert seen[0] == ""
+    assert all(later.startswith(earlier) for earlier, later in zip(seen, seen[1:], strict=False))
+    assert seen[-1].startswith("one two")
+    assert utterance.finish().text == "one two four one"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.5, 6.0])
+def test_digital_silence_gives_no_text_and_no_search(seconds):
+    setup = tones.setup()
+    result = Recognizer(setup).transcribe(np.zeros(int(seconds * RATE), dtype=np.float32))
+    assert (result.text, result.words, result.nbest, result.confidence) == ("", (), (), 0.0)
+    assert result.duration_s == pytest.approx(seconds)
+    assert setup.engine.speller_calls == 0
+
+
+def test_faint_noise_and_toneless_noise_give_no_text():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(3 * RATE).astype(np.float32)
+    for level in (1e-5, 1e-3):
+        assert Recognizer(tones.setup()).transcribe(np.float32(level) * noise).text == ""
+
+
+def test_a_faint_tone_is_refused_by_level_and_an_unsure_one_by_confidence(monkeypatch):
+    assert Recognizer(tones.setup()).transcribe(say("one", level=3e-4)).text == ""
+    setup = tones.setup()
+    real_step = setup.engine.speller_step
+
+    def unsure_step(*arguments):
+        log_probs, state = real_step(*arguments)
+        return log_probs + np.float32(np.log(0.1)), state
+
+    monkeypatch.setattr(setup.engine, "speller_step", unsure_step)
+    assert Recognizer(setup).transcribe(say("one two")).text == ""
+
+
+def test_misuse_is_refused():
+    utterance = Utterance(tones.setup(max_utterance_s=1.0))
+    utterance.accept(np.zeros(RATE, dtype=np.float32))
+    with pytest.raises(AudioError, match="longer than 1 s"):
+        utterance.accept(np.zeros(1, dtype=np.float32))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(AudioError, match="NaN or infinite"):
+            Utterance(tones.setup()).accept(np.array([0.0, bad], dtype=np.float32))
+    utterance.finish()
+    with pytest.raises(AudioError, match="after the end"):
+        utterance.accept(np.zeros(1, dtype=np.float32))
+
+
+def test_tokens_are_bounded_by_duration(monkeypatch):
+    setup = tones.setup()
+    real_step = setup.engine.speller_step
+
+    def endless_step(token, encoded, keys, mask, state):
+        log_probs, state = real_step(token, encoded, keys, mask, state)
+        log_probs[:, 3] = -20.0
+        log_probs[:, 4:] = -1.0 - 0.1 * np.arange(5)
+        spread = np.full_like(state["alignment"], 1.0 / state["alignment"].shape[1])
+        return log_probs, {**state, "alignment": spread}
+
+    monkeypatch.setattr(setup.engine, "speller_step", endless_step)
+    result = Recognizer(setup).transcribe(say("one two"))
+    assert setup.engine.speller_calls <= int(8 * result.duration_s) + 4 + 1
+    assert not result.finished
