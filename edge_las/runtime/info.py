@@ -49,8 +49,8 @@ def describe(manifest: Manifest) -> Iterator[str]:
     )
     for name, engine in manifest.engines.items():
         files = [engine.listener.file, engine.speller.file]
-        size = sum(manifest.files[file].size for file in dict.fromkeys(files))
-        yield f"engine     {name} {engine.precision}, {_megabytes(size)}: {', '.join(files)}"
+        engine_bytes = sum(manifest.files[file].size for file in dict.fromkeys(files))
+        yield f"engine     {name} {engine.precision}, {_megabytes(engine_bytes)}: {', '.join(files)}"
     for title, values in (
         ("search", manifest.search),
         ("parity", manifest.parity),

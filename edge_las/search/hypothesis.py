@@ -1,7 +1,6 @@
 """What a search returns, and the checks on it that make endless repetition impossible."""
 
 from dataclasses import dataclass
-from statistics import fmean
 
 # Two units of at least this many tokens with the same attention are a loop; shorter ones need a third.
 # ("ll" in "hello" or "an|an" in "banana" may well fall on one frame of 40 ms, and are no loop.)
@@ -45,5 +44,5 @@ def _repeats_in_place(tokens: tuple[int, ...], frames: tuple[int, ...], unit: in
         start = len(tokens) - unit * (back + 1)
         if tokens[start : start + unit] != last:
             return False
-    moved_frames = fmean(frames[-unit:]) - fmean(frames[-unit * repeats :][:unit])
+    moved_frames = (sum(frames[-unit:]) - sum(frames[-unit * repeats :][:unit])) / unit
     return moved_frames < 0.5 * (repeats - 1)

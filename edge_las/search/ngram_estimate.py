@@ -1,0 +1,118 @@
+"""Estimates an n-gram model from texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_las.errors import ConfigError
+from edge_las.search.ngram import NgramLevel, NgramModel
+from edge_las.search.speller import IntArray
+
+DoubleArray = npt.NDArray[np.float64]
+
+# Within a few percent of the best discount for any corpus of text.
+_DISCOUNT = 0.75
+_NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The n-grams of one length: keys, counts and first ends (N,); places (S,) tells which ends where."""
+
+    keys: IntArray
+    counts: IntArray
+    firsts: IntArray
+    places: IntArray
+
+
+def estimate_ngrams(
+    texts: Sequence[Sequence[int]], order: int, vocabulary: int, sos_id: int, eos_id: int, min_count: int = 1
+) -> NgramModel:
+    """Count n-grams of token sequences and smooth them by interpolated Kneser-Ney.
+
+    N-grams of three tokens and more that were seen less than min_count times are left out.
+    Source: Chen & Goodman 1998, section 2.7.
+    Raises: ConfigError if there are no texts.
+    """
+    if not texts or order < 1:
+        raise ConfigError(f"an n-gram model needs texts and an order from 1 on, not {len(texts)} and {order}")
+    stream = np.concatenate([np.array([sos_id, *text, eos_id], dtype=np.int64) for text in texts])
+    lengths = np.array([len(text) + 2 for text in texts])
+    offsets = np.arange(len(stream)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    every_token = np.arange(vocabulary)
+    tokens = _Counted(every_token, np.bincount(stream, minlength=vocabulary), every_token, stream)
+    counted = [tokens]
+    for length in range(2, order + 1):
+        least = min_count if length > 2 else 1
+        counted.append(_count_longer(counted[-1], stream, offsets >= length - 1, vocabulary, least))
+    return _smooth(counted, offsets, sos_id)
+
+
+def _count_longer(
+    shorter: _Counted, stream: IntArray, fits: npt.NDArray[np.bool_], vocabulary: int, min_count: int
+) -> _Counted:
+    before = np.concatenate([[_NOWHERE], shorter.places[:-1]])
+    ends = np.flatnonzero(fits & (before != _NOWHERE) & (shorter.places != _NOWHERE))
+    keys, firsts, found, counts = np.unique(
+        before[ends] * vocabulary + stream[ends], return_index=True, return_inverse=True, return_counts=True
+    )
+    kept = np.flatnonzero(counts >= min_count)
+    renumbered = np.full(len(keys), _NOWHERE)
+    renumbered[kept] = np.arange(len(kept))
+    places = np.full(len(stream), _NOWHERE)
+    places[ends] = renumbered[found]
+    return _Counted(keys[kept], counts[kept], ends[firsts[kept]], places)
+
+
+def _smooth(counted: list[_Counted], offsets: IntArray, sos_id: int) -> NgramModel:
+    vocabulary = len(counted[0].keys)
+    probs: list[DoubleArray] = []
+    backoffs: list[DoubleArray] = []
+    for number, level in enumerate(counted):
+        longer = counted[number + 1] if number + 1 < len(counted) else None
+        counts = _kneser_ney_counts(level, longer, offsets, number)
+        if number == 0:
+            counts[sos_id] = 0  # never predicted, only a context
+            lower, num_parents = np.full(vocabulary, 1.0 / vocabulary), 1
+        else:
+            below = counted[number - 1]
+            lower, num_parents = probs[-1][below.places[level.firsts]], len(below.keys)
+        own, left_over = _discount(counts, level.keys // vocabulary, num_parents)
+        probs.append(own + left_over[level.keys // vocabulary] * lower)
+        backoffs.append(left_over)
+    # What a level leaves over belongs to its contexts, the n-grams below.
+    backoffs = [*backoffs[1:], np.ones(len(counted[-1].keys))]
+    rows = zip(counted, probs, backoffs, strict=True)
+    return NgramModel(
+        tuple(NgramLevel(level.keys, _log(prob), _log(backoff)) for level, prob, backoff in rows)
+    )
+
+
+def _discount(counts: DoubleArray, parents: IntArray, num_parents: int) -> tuple[DoubleArray, DoubleArray]:
+    """Take the discount off each n-gram's share (N,) of its context; return what contexts have left over."""
+    totals = np.bincount(parents, counts, num_parents)
+    unseen = totals == 0
+    totals[unseen] = 1.0
+    left_over = _DISCOUNT * np.bincount(parents, counts > 0, num_parents) / totals
+    left_over[unseen] = 1.0
+    return np.maximum(counts - _DISCOUNT, 0.0) / totals[parents], left_over
+
+
+def _log(probs: DoubleArray) -> npt.NDArray[np.float32]:
+    return np.log(probs).astype(np.float32)
+
+
+def _kneser_ney_counts(
+    level: _Counted, longer: _Counted | None, offsets: IntArray, number: int
+) -> DoubleArray:
+    """Count, below the highest order, how many different tokens come before, not how often."""
+    if longer is None:
+        return level.counts.astype(np.float64)
+    preceded = np.bincount(level.places[longer.firsts], minlength=len(level.keys)).astype(np.float64)
+    # Nothing comes before <sos>; and of a pruned level nothing may be left.
+    begins = offsets[level.firsts] == number if number else np.zeros(len(level.keys), dtype=bool)
+    as_counted = begins | (preceded == 0)
+    preceded[as_counted] = level.counts[as_counted]
+    return preceded
