@@ -1,0 +1,49 @@
+PYTHON ?= python3
+# The recordings that `make demo` transcribes: files of tests/data/clips.
+DEMO ?= librispeech-12061.opus librispeech-12081.flac kathleen-00011.opus speech_commands-13060.wav
+SPEECH ?= $(wildcard ../shared/speech/manifest.tsv)
+APT_PACKAGES = libportaudio2 espeak-ng flite
+PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOURCES = edge_las export tests
+
+.PHONY: demo test lint typecheck pytest apt clean
+
+# Real recordings through the bundled model, with nothing installed but what a device needs.
+demo: .venv-demo/installed
+	.venv-demo/bin/python tests/data/demo.py $(DEMO)
+
+test: lint typecheck pytest
+
+lint: .venv/installed
+	.venv/bin/ruff check $(SOURCES)
+	.venv/bin/ruff format --check $(SOURCES)
+
+typecheck: .venv/installed
+	.venv/bin/mypy
+
+pytest: .venv/installed
+	.venv/bin/python -m pytest $(if $(SPEECH),--speech $(dir $(SPEECH))) $(PYTEST_ARGS)
+
+.venv-demo/installed: pyproject.toml constraints.txt
+	$(call new_venv,.venv-demo)
+	.venv-demo/bin/python $(PIP) --editable '.[onnx]'
+	touch $@
+
+.venv/installed: pyproject.toml constraints.txt
+	$(call new_venv,.venv)
+	.venv/bin/python $(PIP) torch
+	.venv/bin/python $(PIP) --editable '.[dev,export]'
+	touch $@
+
+# System packages that some tests use; they are skipped, and say so, where these are missing.
+apt:
+	dpkg -s $(APT_PACKAGES) > /dev/null 2>&1 || { apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(APT_PACKAGES); }
+
+clean:
+	rm -rf .venv .venv-demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+define new_venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "edge-las needs Python 3.11 or later: make PYTHON=...")'
+$(PYTHON) -m venv $(1)
+endef
