@@ -29,6 +29,8 @@ class Command:
 COMMANDS = {
     "transcribe": Command("edge_las.runtime.transcribe", "print the words of audio files"),
     "info": Command("edge_las.runtime.info", "describe a model"),
+    "train": Command("edge_las.train.run", "train a model from a recipe", extra="train"),
+    "download": Command("edge_las.train.downloads", "fetch a public data set", extra="train"),
 }
 
 
