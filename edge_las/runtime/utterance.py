@@ -123,7 +123,7 @@ class Utterance:
         graph = setup.manifest.engines[setup.engine.name].speller
         speller = EngineSpeller(setup.engine, graph, heard.encoded, heard.keys)
         most = int(setup.manifest.speller.max_tokens_per_s * self.duration_s) + _EXTRA_TOKENS
-        config = replace(setup.search, max_tokens=min(most, setup.search.max_tokens))
+        config = replace(setup.search, max_tokens=most)
         if config.beam_size == 1 and not self._scorers:
             return [greedy_search(speller, config)]
         return beam_search(speller, config, heard.ctc_log_probs, self._scorers)

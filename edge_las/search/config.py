@@ -11,6 +11,7 @@ class BeamConfig:
 
     beam_size: int = 4
     nbest: int = 4
+    # The runtime sets this for each utterance, from its length.
     max_tokens: int = 200
     # The Speller's log probs weigh 1 - ctc_weight, the CTC prefix scores ctc_weight.
     ctc_weight: float = 0.3

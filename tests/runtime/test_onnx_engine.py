@@ -1,4 +1,5 @@
 import builtins
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -99,6 +100,15 @@ def test_recognizer_runs_and_streams_on_the_engine(folder):
     streamed = recognizer.transcribe(samples[start : start + 777] for start in range(0, len(samples), 777))
     assert (streamed.text, streamed.words, streamed.nbest) == (whole.text, whole.words, whole.nbest)
     assert len(Recognizer.load(folder, beam_size=1).transcribe(samples).nbest) == 1
+
+
+def test_threads_may_share_a_recognizer(folder):
+    rng = np.random.default_rng(2)
+    clips = [(0.1 * rng.standard_normal(16000)).astype(np.float32) for _ in range(8)]
+    recognizer = Recognizer.load(folder)
+    alone = [recognizer.transcribe(clip).nbest for clip in clips]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda clip: recognizer.transcribe(clip).nbest, clips)) == alone
 
 
 def broken_copy(folder, target, change):

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from edge_las.runtime.words import mean_prob, token_spans, words_of
+from edge_las.search.hypothesis import Hypothesis
+from edge_las.tokens import TokenTable
+
+TABLE = TokenTable.from_subwords(["▁one", "▁two", "▁thr", "ee"], [-1.0] * 4)
+
+
+def spikes(frames, places, blank=0):
+    """CTC log probs (frames, V) that are sure of the given tokens at the given frames."""
+    probs = np.full((frames, len(TABLE)), 1e-3, dtype=np.float32)
+    probs[:, blank] = 1.0
+    for frame, token in places.items():
+        probs[frame] = 1e-3
+        probs[frame, token] = 1.0
+    return np.log(probs / probs.sum(axis=1, keepdims=True))
+
+
+def hypothesis(tokens, frames, probs=None):
+    log_probs = tuple(np.log(probs or [0.5] * len(tokens)).tolist())
+    return Hypothesis(tokens, -1.0, -1.0, log_probs, frames, True)
+
+
+def test_times_follow_the_ctc_spikes_and_confidences_the_tokens():
+    found = hypothesis((4, 6, 7), (0, 0, 0), [0.9, 0.8, 0.2])
+    one, three = words_of(found, TABLE, spikes(40, {5: 4, 20: 6, 24: 7}), 0.04, 1.6)
+    assert (one.word, three.word) == ("one", "three")
+    assert (one.start_s, one.end_s) == pytest.approx((3 * 0.04, 8 * 0.04))
+    assert (three.start_s, three.end_s) == pytest.approx((18 * 0.04, 27 * 0.04))
+    assert one.confidence == pytest.approx(0.9)
+    assert three.confidence == pytest.approx(0.4)
+
+
+def test_close_words_share_the_gap_and_never_overlap():
+    found = hypothesis((4, 5, 4), (0, 0, 0))
+    words = words_of(found, TABLE, spikes(12, {1: 4, 3: 5, 11: 4}), 0.04, 0.44)
+    assert words[0].start_s == pytest.approx(0.5 * 0.04)
+    assert words[0].end_s == words[1].start_s == pytest.approx(2.5 * 0.04)
+    assert words[2].end_s == pytest.approx(0.44)  # not beyond the recording
+    assert all(word.start_s <= word.end_s for word in words)
+
+
+def test_without_room_for_ctc_attention_tells_the_times_and_never_runs_back():
+    found = hypothesis((4, 4, 5), (2, 1, 3))
+    assert token_spans(found, spikes(3, {0: 4}), 0) == [(2, 2), (2, 2), (3, 3)]
+    words = words_of(found, TABLE, spikes(3, {0: 4}), 0.04, 0.2)
+    starts = [word.start_s for word in words]
+    assert starts == sorted(starts)
+
+
+def test_no_words_and_no_probabilities():
+    assert words_of(hypothesis((), ()), TABLE, spikes(5, {}), 0.04, 0.2) == ()
+    assert mean_prob([]) == 0.0
+    assert mean_prob([np.log(0.5), np.log(0.125)]) == pytest.approx(0.25)
