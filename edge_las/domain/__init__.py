@@ -1,0 +1,1 @@
+"""From sentence templates to speech: texts, voices and synthesis for training a command set of one's own."""
