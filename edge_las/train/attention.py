@@ -31,15 +31,25 @@ class Attention(nn.Module):
         """Make the keys (N, T, A) of encoded frames (N, T, E), once an utterance."""
         return self.key(encoded)
 
+    def filters(self) -> Tensor:
+        """Give the location features' two layers as one: (kernel size, A). Once an utterance, in training."""
+        return (self.location_key.weight @ self.location.weight[:, 0]).t()
+
     def forward(
-        self, hidden: Tensor, alignment: Tensor, encoded: Tensor, keys: Tensor, mask: Tensor
+        self, hidden: Tensor, alignment: Tensor, encoded: Tensor, keys: Tensor, bias: Tensor, filters: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Look once: hidden (B, H), previous alignment (B, T), and, for N = B or N = 1 utterances,
-        encoded (N, T, E), keys (N, T, A), mask (N, T) with 1 = valid. Returns context (B, E), alignment (B, T).
+        encoded (N, T, E), keys (N, T, A), bias (N, T) of `energy_bias`. Returns context (B, E), alignment (B, T).
         """
-        located = self.location_key(self.location(alignment.unsqueeze(1)).transpose(1, 2))
-        summed = torch.tanh(keys + located + self.query(hidden).unsqueeze(1))
-        energies = self.energy(summed).squeeze(2).float() + (1.0 - mask) * MASKED_ENERGY
-        weights = torch.softmax(energies, dim=1)
-        context = torch.matmul(weights.to(encoded.dtype).unsqueeze(1), encoded).squeeze(1)
+        size = filters.shape[0]
+        # A matrix product over windows: a convolution of one channel costs five times as much to launch.
+        windows = nn.functional.pad(alignment, (size // 2, size // 2)).unfold(1, size, 1)
+        summed = torch.tanh(keys + windows @ filters + self.query(hidden).unsqueeze(1))
+        weights = torch.softmax(torch.matmul(summed, self.energy.weight[0]) + bias, dim=1)
+        context = torch.matmul(weights.unsqueeze(1), encoded).squeeze(1)
         return context, weights
+
+
+def energy_bias(mask: Tensor) -> Tensor:
+    """Make what keeps padded frames unseen, of a mask (N, T) with 1 = valid."""
+    return (1.0 - mask) * MASKED_ENERGY

@@ -56,6 +56,7 @@ class Trainer:
             raise ConfigError(f"optim.accumulate is {recipe.optim.accumulate}, must be a multiple of {self.world} processes")
         cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
         torch.manual_seed(recipe.loop.seed)
         self.model = LasModel(recipe.model, len(tokens))
         if base is not None:

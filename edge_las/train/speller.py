@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge_las.train.attention import Attention
+from edge_las.train.attention import Attention, energy_bias
 from edge_las.train.config import SpellerConfig
 
 State = dict[str, Tensor]  # hidden (B, H), cell (B, H), context (B, E), alignment (B, T)
@@ -39,18 +39,17 @@ class Speller(nn.Module):
         self, token: Tensor, state: State, encoded: Tensor, keys: Tensor, mask: Tensor
     ) -> tuple[Tensor, State]:
         """Spell one token: token (B,) and the attention's inputs -> log_probs (B, V), next state."""
-        logits, state = self.step_embedded(self.embedding(token), state, encoded, keys, mask)
+        look = (encoded, keys, energy_bias(mask), self.attention.filters())
+        state = self.advance(self.embedding(token), state, *look)
+        logits = self.out(torch.cat([state["hidden"], state["context"]], dim=1))
         return torch.log_softmax(logits.float(), dim=1), state
 
-    def step_embedded(
-        self, embedded: Tensor, state: State, encoded: Tensor, keys: Tensor, mask: Tensor
-    ) -> tuple[Tensor, State]:
-        """Spell one token that is embedded already, (B, D) -> logits (B, V), next state."""
-        inputs = torch.cat([embedded, state["context"].to(embedded.dtype)], dim=1)
+    def advance(self, heard: Tensor, state: State, *look: Tensor) -> State:
+        """Hear one token, embedded (B, D), and look once, at what the attention takes after the alignment."""
+        inputs = torch.cat([heard, state["context"]], dim=1)
         hidden, cell = self.cell(inputs, (state["hidden"], state["cell"]))
-        context, alignment = self.attention(hidden, state["alignment"], encoded, keys, mask)
-        logits = self.out(self.dropout(torch.cat([hidden, context.to(hidden.dtype)], dim=1)))
-        return logits, {"hidden": hidden, "cell": cell, "context": context, "alignment": alignment}
+        context, alignment = self.attention(hidden, state["alignment"], *look)
+        return {"hidden": hidden, "cell": cell, "context": context, "alignment": alignment}
 
     def teacher_forced(
         self, tokens: Tensor, encoded: Tensor, keys: Tensor, mask: Tensor, sampling: float = 0.0
@@ -60,15 +59,24 @@ class Speller(nn.Module):
         `sampling` is the probability of hearing the own last guess instead of the known token (scheduled
         sampling, Bengio et al. 2015, arXiv:1506.03099).
         """
-        state = self.initial_state(encoded.shape[0], encoded.shape[1])
-        embedded = self.dropout(self.embedding(tokens))
-        steps = []
-        for u in range(tokens.shape[1]):
-            heard = embedded[:, u]
-            if sampling > 0.0 and u > 0:
-                guess = F.embedding(steps[-1].detach().argmax(dim=1), self.embedding.weight)
-                own = torch.rand(len(tokens), 1, device=tokens.device) < sampling
-                heard = torch.where(own, guess, heard)
-            logits, state = self.step_embedded(heard, state, encoded, keys, mask)
-            steps.append(logits)
-        return torch.stack(steps, dim=1)
+        # In float32: the step is made of small operations, and casting each operand would double their number.
+        with torch.autocast(encoded.device.type, enabled=False):
+            encoded = encoded.float()
+            look = (encoded, keys.float(), energy_bias(mask), self.attention.filters())
+            state = self.initial_state(encoded.shape[0], encoded.shape[1])
+            hidden, contexts = [], []
+            for heard in self.dropout(self.embedding(tokens)).unbind(dim=1):
+                if sampling > 0.0 and hidden:
+                    heard = self._maybe_own_guess(heard, state, sampling)
+                state = self.advance(heard, state, *look)
+                hidden.append(state["hidden"])
+                contexts.append(state["context"])
+            seen = torch.cat([torch.stack(hidden, dim=1), torch.stack(contexts, dim=1)], dim=2)
+            return self.out(self.dropout(seen))
+
+    def _maybe_own_guess(self, heard: Tensor, state: State, sampling: float) -> Tensor:
+        with torch.no_grad():
+            seen = torch.cat([state["hidden"], state["context"]], dim=1)
+            guess = self.embedding(self.out(seen).argmax(dim=1))
+        own = torch.rand(len(heard), 1, device=heard.device) < sampling
+        return torch.where(own, guess, heard)
