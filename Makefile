@@ -22,7 +22,7 @@ typecheck: .venv/installed
 	.venv/bin/mypy
 
 pytest: .venv/installed
-	.venv/bin/python -m pytest $(if $(SPEECH),--speech $(dir $(SPEECH))) $(PYTEST_ARGS)
+	.venv/bin/python -m pytest $(if $(SPEECH),--speech=$(dir $(SPEECH))) $(PYTEST_ARGS)
 
 .venv-demo/installed: pyproject.toml constraints.txt
 	$(call new_venv,.venv-demo)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-# Programs without which the tests of a marker have nothing to run on (`make apt` installs them).
+# Programs without which the tests of a marker have nothing to run on.
 PROGRAMS = {
     "emulated": ("qemu-aarch64-static", "mmdebstrap"),
     "audio_stack": ("pulseaudio", "paplay"),
@@ -13,6 +13,7 @@ PROGRAMS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    # Written with "=": pytest would take a folder that stands alone for one to collect tests from.
     parser.addoption("--speech", metavar="DIR", help="folder with manifest.tsv and the recordings it names")
 
 
@@ -31,11 +32,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _missing(config: pytest.Config, item: pytest.Item) -> list[str]:
     reasons = []
     if item.get_closest_marker("shared") and not config.getoption("--speech"):
-        reasons.append("needs real recordings: pytest --speech DIR")
+        reasons.append("needs real recordings: pytest --speech=DIR")
     for marker, programs in PROGRAMS.items():
         absent = [name for name in programs if shutil.which(name) is None]
         if absent and item.get_closest_marker(marker):
-            reasons.append(f"needs {' and '.join(absent)}: make apt")
+            reasons.append(f"needs {' and '.join(absent)} on this machine")
     return reasons
 
 
@@ -44,7 +45,7 @@ def speech_dir(request: pytest.FixtureRequest) -> Path:
     """The folder given with --speech."""
     folder = request.config.getoption("--speech")
     if not folder:
-        pytest.skip("needs real recordings: pytest --speech DIR")
+        pytest.skip("needs real recordings: pytest --speech=DIR")
     return Path(folder).resolve()
 
 
