@@ -1,1 +1,1 @@
-"""Turns a checkpoint into an artifact for the device: `python -m export CHECKPOINT --out DIR` from a checkout."""
+"""Turns a checkpoint into an artifact: `python -m export CHECKPOINT --out DIR`, from a checkout."""

@@ -1,8 +1,9 @@
-"""The speech that int8 ranges are measured on: which recordings, how loud, and what the graphs then get to see."""
+"""The speech that int8 ranges are measured on: which recordings, how loud, and what the graphs then see."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from hashlib import sha256
 
 import numpy as np
@@ -26,11 +27,11 @@ _LEAD_SAMPLES, _QUIETEST_DB, _NOISE_SNR_DB = 4000, -30.0, 10.0
 
 @dataclass(frozen=True)
 class CalibrationConfig:
-    """How many recordings are heard; data sets whose names begin like one of `exclude` are synthetic speech."""
+    """How many recordings are heard; data sets named like one of `exclude` are synthetic speech."""
 
     clips: int = 120
     max_seconds: float = 8.0
-    exclude: tuple[str, ...] = ("kokoro",)
+    exclude: tuple[str, ...] = ("kokoro*", "synth*")
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,20 @@ class CalibrationClip:
         return np.clip(heard, -1.0, 1.0)
 
 
-def choose(recordings: list[Recording], config: CalibrationConfig) -> list[CalibrationClip]:
-    """Choose by rule: real training speech, data sets in turn, speakers in turn, manner by the hash of the id.
+def choose(recordings: Sequence[Recording], config: CalibrationConfig) -> list[CalibrationClip]:
+    """Choose by rule: real training speech, data sets in turn, speakers in turn, manner by hash.
 
     Raises: ConfigError if there is none.
     """
-    usable = [r for r in recordings if r.split == "train" and not r.dataset.startswith(config.exclude or ("\0",))]
+    real = [r for r in recordings if not any(fnmatchcase(r.dataset, name) for name in config.exclude)]
+    usable = [r for r in real if r.split == "train"]
     if not usable:
         raise ConfigError("no recording of real speech in split train to calibrate on")
-    return [CalibrationClip(r, _MANNERS[sha256(r.id.encode()).digest()[-1] % 3]) for r in spread(usable, config.clips)]
+    return [CalibrationClip(r, _manner(r.id)) for r in spread(usable, config.clips)]
+
+
+def _manner(name: str) -> str:
+    return _MANNERS[sha256(name.encode()).digest()[-1] % len(_MANNERS)]
 
 
 def list_hash(clips: list[CalibrationClip]) -> str:
@@ -70,7 +76,7 @@ def list_hash(clips: list[CalibrationClip]) -> str:
 
 @torch.no_grad()
 def listener_feeds(model: LasModel, features: FloatArray, chunk_frames: int) -> tuple[list[Feed], Tensor]:
-    """Cut features (T, n_mels) into chunks: the inputs of each call, and encoded (1, L, E) without the delay."""
+    """Cut features (T, n_mels) into chunks: the inputs of each call; and encoded (1, L, E), undelayed."""
     listener = model.listener
     assert isinstance(listener, CompactListener)
     valid = -(-len(features) // listener.subsampling)

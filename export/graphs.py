@@ -17,7 +17,7 @@ SPELLER_STATES = ("hidden", "cell", "context", "alignment")
 
 @dataclass(frozen=True)
 class Graph:
-    """A module with named example inputs, in order, named outputs, and its dynamic sizes {input: {axis: size}}."""
+    """A module, example inputs in order, names of outputs, and dynamic sizes {input: {axis: size}}."""
 
     module: nn.Module
     inputs: dict[str, Tensor]
@@ -63,7 +63,7 @@ class SpellerStep(nn.Module):
         self, token: Tensor, encoded: Tensor, keys: Tensor, mask: Tensor,
         hidden: Tensor, cell: Tensor, context: Tensor, alignment: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        """From token (B,), encoded (1, T, E), keys (1, T, A), mask (1, T) and the state make log probs (B, V)."""
+        """From token (B,), encoded (1, T, E), keys (1, T, A), mask (1, T): log probs (B, V), next state."""
         embedded = torch.nn.functional.embedding(token, self.embedding)
         # PyTorch's order of the gates: in, forget, cell, out.
         i, f, g, o = self.gates(torch.cat([embedded, context, hidden], dim=1)).chunk(4, dim=1)
@@ -79,7 +79,7 @@ class SpellerStep(nn.Module):
 
 
 class _Dense(nn.Module):
-    """A linear layer whose weight is stored [in, out]: exported as one Gemm, which int8 kernels take whole."""
+    """A linear layer whose weight is stored [in, out]: one Gemm, which int8 kernels take whole."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()

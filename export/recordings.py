@@ -1,4 +1,4 @@
-"""Transcribed recordings for calibration and parity, from a folder with manifest.tsv or from a flat corpus."""
+"""Transcribed recordings for calibration and parity: of a folder with manifest.tsv, or of a flat corpus."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +44,7 @@ def load_recordings(folder: Path, sample_rate: int) -> list[Recording]:
 
 
 def spread(recordings: Iterable[Recording], count: int) -> list[Recording]:
-    """Choose `count` recordings: data sets in turn, in each of them speakers in turn, by the hash of the id."""
+    """Choose `count` recordings: data sets in turn, in each its speakers in turn, by the hash of the id."""
     by_dataset: dict[str, dict[str, list[Recording]]] = {}
     for recording in sorted(recordings, key=lambda r: sha256(r.id.encode()).digest()):
         by_dataset.setdefault(recording.dataset, {}).setdefault(recording.speaker, []).append(recording)
@@ -64,7 +64,7 @@ def _of_manifest(folder: Path, sample_rate: int) -> Iterator[Recording]:
             raise ConfigError(f"{folder / 'manifest.tsv'}: the column {missing[0]} is missing")
         for row in rows:
             samples = partial(read_audio, folder / row["path"], sample_rate)
-            yield Recording(*(row[name] for name in _FIELDS if name != "path"), samples)
+            yield Recording(row["id"], row["dataset"], row["speaker"], row["split"], row["text"], samples)
 
 
 def _of_corpus(corpus: Corpus) -> Iterator[Recording]:

@@ -21,7 +21,8 @@ def export_onnx(graph: Graph, path: Path) -> onnx.ModelProto:
     """Write a float graph and return it; nodes with weights carry the name of their module."""
     sizes = {name: torch.export.Dim(name, min=1, max=most) for name, most in _MOST.items()}
     dynamic = {
-        name: {axis: sizes[size] for axis, size in graph.dynamic.get(name, {}).items()} for name in graph.inputs
+        name: {axis: sizes[size] for axis, size in graph.dynamic.get(name, {}).items()}
+        for name in graph.inputs
     }
     shapes = tuple(dynamic.values()) if graph.dynamic else None
     with _quiet():

@@ -1,0 +1,42 @@
+"""What an export may be told, with its one default each."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_las.errors import ConfigError
+from export.calibration import CalibrationConfig
+from export.parity import ParityConfig
+from export.quantize import QuantizeConfig
+
+ENGINES = ("onnx",)
+PRECISIONS = ("int8", "float")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """One artifact."""
+
+    name: str = "edge-las"
+    language: str = "en"
+    engines: tuple[str, ...] = ("onnx",)
+    precision: str = "int8"
+    # 320 ms a chunk: 8 encoded frames, enough rows for the matrix kernels.
+    chunk_frames: int = 32
+    # Spelled letters come at 5 a second at most, subwords at 8.
+    max_tokens_per_s: float = 12.0
+    # No longer than what the Speller was trained on.
+    max_utterance_s: float = 16.0
+    # Settings of search and gate that were measured to be best, over BeamConfig's and GateConfig's defaults.
+    search: dict[str, bool | int | float] = field(default_factory=dict)
+    # Measured accuracy, for the manifest as it is.
+    accuracy: dict[str, Any] = field(default_factory=dict)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+    parity: ParityConfig = field(default_factory=ParityConfig)
+
+    def __post_init__(self) -> None:
+        for engine in self.engines:
+            if engine not in ENGINES:
+                raise ConfigError(f"engine is {engine!r}, must be one of {', '.join(ENGINES)}")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision is {self.precision!r}, must be one of {', '.join(PRECISIONS)}")

@@ -1,0 +1,132 @@
+"""The artifact folder: written aside, checked as the runtime will check it, then put in its place whole."""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import edge_las
+from edge_las.artifact import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    CalibrationEntry,
+    EngineEntry,
+    ListenerEntry,
+    Manifest,
+    ProvenanceEntry,
+    SpellerEntry,
+    TokensEntry,
+    describe_files,
+    load_manifest,
+    sha256_file,
+    verify,
+    write_manifest,
+)
+from edge_las.errors import ArtifactError
+from edge_las.runtime.gate import GateConfig
+from edge_las.search.config import BeamConfig
+from edge_las.tokens import TokenTable
+from edge_las.train.checkpoint import CONFIG, TOKENS, WEIGHTS
+from edge_las.train.listener import CompactListener
+from edge_las.train.model import LasModel
+from export.config import ExportConfig
+
+_TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+@contextlib.contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """Give an empty folder beside `out` that takes its place at the end, or vanishes if anything fails.
+
+    Raises: ArtifactError if `out` is there and is no artifact.
+    """
+    if out.exists() and not (out / MANIFEST_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise ArtifactError(f"{out}: exists and is no artifact; it is not replaced")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
+    part.mkdir()
+    try:
+        yield part
+        if out.exists():
+            out.rename(old)
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def describe_artifact(
+    folder: Path, model: LasModel, tokens: TokenTable, engines: dict[str, EngineEntry],
+    origin: ProvenanceEntry, config: ExportConfig,
+) -> Manifest:  # fmt: skip
+    """Write tokens.txt beside the graphs in `folder` and make its manifest; `parity` is still empty."""
+    listener = model.listener
+    assert isinstance(listener, CompactListener)
+    tokens.save(folder / TOKENS)
+    names = [path.name for path in folder.iterdir() if path.name != MANIFEST_NAME]
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name=config.name,
+        language=config.language,
+        features=model.config.features,
+        tokens=TokensEntry(
+            TOKENS, len(tokens), tokens.blank_id, tokens.unk_id, tokens.sos_id, tokens.eos_id
+        ),
+        listener=ListenerEntry(
+            config.chunk_frames, listener.subsampling, listener.delay,
+            model.config.tail_padding_samples, listener.encoded_dim,
+        ),
+        speller=SpellerEntry(config.max_tokens_per_s, config.max_utterance_s),
+        search={**asdict(BeamConfig()), **asdict(GateConfig()), **config.search},
+        engines=engines,
+        files=describe_files(folder, names),
+        provenance=origin,
+        parity={},
+        accuracy=config.accuracy,
+    )  # fmt: skip
+
+
+def describe_origin(checkpoint: Path | None, calibration: CalibrationEntry) -> ProvenanceEntry:
+    """Say what an artifact is made from, and by which versions; without a checkpoint, the hash of nothing."""
+    parent = checkpoint_hash(checkpoint) if checkpoint else sha256(b"").hexdigest()
+    return ProvenanceEntry(parent, tool_versions(), calibration, _today())
+
+
+def seal(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest and read the artifact back as the runtime does.
+
+    Raises: ArtifactError if the runtime would refuse it.
+    """
+    write_manifest(folder, manifest)
+    verify(folder, load_manifest(folder))
+
+
+def checkpoint_hash(folder: Path) -> str:
+    """Hash the files of a checkpoint that make the model: 64 hexadecimal digits."""
+    digests = [f"{name}\t{sha256_file(folder / name)}\n" for name in (CONFIG, TOKENS, WEIGHTS)]
+    return sha256("".join(digests).encode()).hexdigest()
+
+
+def tool_versions() -> dict[str, str]:
+    """List the versions that made the files."""
+    found = {"edge-las": edge_las.__version__}
+    for name in _TOOLS:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def measured(values: dict[str, float]) -> dict[str, float]:
+    """Round what parity measured to what is worth keeping."""
+    return {name: float(f"{value:.3g}") for name, value in values.items()}
+
+
+def _today() -> str:
+    """The day, so that two exports of a day are the same; SOURCE_DATE_EPOCH decides where it is set."""
+    seconds = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))

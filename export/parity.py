@@ -1,0 +1,170 @@
+"""The gate: torch, float graphs, int8 graphs and the runtime must hear the same, or there is no artifact."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge_las.artifact import Manifest
+from edge_las.errors import ArtifactError
+from edge_las.features import log_mel
+from edge_las.runtime.engine import Array, Engine, EngineSpeller, State, listener_states, speller_state
+from edge_las.runtime.listener_stream import Heard, ListenerStream
+from edge_las.search.config import BeamConfig
+from edge_las.search.greedy import greedy_search
+from export.recordings import FloatArray
+from export.torch_engine import TorchEngine
+
+
+class ParityError(ArtifactError):
+    """Two forms of a model that should be one do not agree."""
+
+
+@dataclass(frozen=True)
+class ParityConfig:
+    """How far apart the forms of a model may be."""
+
+    # Float forms: the largest difference, relative to the largest value where that is above 1.
+    max_float_difference: float = 1e-4
+    # int8 against float: the encoded frames of each clip.
+    min_encoded_snr_db: float = 10.0
+    # int8 against float, greedy: token errors on the dev recordings, as a share of the tokens.
+    max_token_error_rate: float = 0.10
+    # int8 against float, beam: word error rates on the dev recordings, absolute.
+    max_wer_increase: float = 0.01
+    # Dev recordings that are decoded; 0 leaves decoding out.
+    clips: int = 150
+    # Of those, how many are also compared value by value.
+    graph_clips: int = 6
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of the model: an engine, and the manifest that describes its graphs under the engine's name."""
+
+    label: str
+    engine: Engine
+    manifest: Manifest
+
+    def listen(self, samples: FloatArray, step: int = 4000) -> Heard:
+        """Run the Listener over samples (S,) that arrive in blocks."""
+        stream = ListenerStream(self.engine, self.manifest)
+        for start in range(0, len(samples), step):
+            stream.accept(samples[start : start + step])
+        heard = stream.finish()
+        assert heard is not None
+        return heard
+
+    def speller(self, heard: Heard) -> EngineSpeller:
+        """Bind the Speller to what was heard."""
+        graph = self.manifest.engines[self.engine.name].speller
+        return EngineSpeller(self.engine, graph, heard.encoded, heard.keys)
+
+    def spell(self, heard: Heard, search: BeamConfig) -> tuple[int, ...]:
+        """Spell greedily."""
+        search = replace(search, max_tokens=len(heard.ctc_log_probs) + 4)
+        return greedy_search(self.speller(heard), search).tokens
+
+
+def check_float(
+    torch_form: Form, form: Form, clips: Sequence[FloatArray], config: ParityConfig
+) -> dict[str, float]:
+    """Compare a float form with torch, chunk by chunk and step by step; return the largest differences.
+
+    Raises: ParityError naming the tensor.
+    """
+    worst: dict[str, float] = {}
+    for number, samples in enumerate(clips):
+        expected, got = torch_form.listen(samples), form.listen(samples, step=1600 + 977 * number)
+        whole = _whole(torch_form, samples)
+        _note(worst, "whole_utterance", whole, got.encoded[0])
+        for name in ("encoded", "keys", "ctc_log_probs"):
+            _note(worst, name, getattr(expected, name), getattr(got, name))
+        for batch in (1, 3, 8):
+            _note_steps(worst, torch_form, form, expected, batch)
+    _check_states(worst, torch_form, form, clips[0])
+    for name, difference in worst.items():
+        if not difference <= config.max_float_difference:
+            raise ParityError(
+                f"{form.label}: {name} differs from torch by {difference:.2g}, "
+                f"allowed is {config.max_float_difference:g}"
+            )
+    return worst
+
+
+def check_int8(
+    float_form: Form, form: Form, clips: Sequence[FloatArray], config: ParityConfig
+) -> dict[str, float]:
+    """Compare the encoded frames of an int8 form with the float form's; return their worst SNR in dB.
+
+    Raises: ParityError with the SNR.
+    """
+    ratios = []
+    for number, samples in enumerate(clips):
+        expected, got = float_form.listen(samples), form.listen(samples)
+        ratios.append(snr_db(expected.encoded, got.encoded))
+        if not ratios[-1] >= config.min_encoded_snr_db:
+            raise ParityError(
+                f"{form.label}: encoded frames of clip {number} are {ratios[-1]:.1f} dB above rounding, "
+                f"needed are {config.min_encoded_snr_db:g}"
+            )
+    return {"encoded_snr_db": min(ratios)}
+
+
+def snr_db(expected: Array, got: Array) -> float:
+    """Compute the ratio of a signal to its error; -inf where the error is no number."""
+    error = float(np.sum(np.square(expected - got, dtype=np.float64)))
+    signal = float(np.sum(np.square(expected, dtype=np.float64)))
+    if not np.isfinite(error):
+        return -np.inf
+    return 10.0 * float(np.log10(max(signal, 1e-30) / max(error, 1e-30)))
+
+
+def _whole(torch_form: Form, samples: FloatArray) -> Array:
+    assert isinstance(torch_form.engine, TorchEngine)
+    tail = np.zeros(torch_form.manifest.listener.tail_padding_samples, dtype=np.float32)
+    features = log_mel(np.concatenate([samples, tail]), torch_form.manifest.features)
+    return torch_form.engine.encode_whole(features)
+
+
+def _note(worst: dict[str, float], name: str, expected: Array, got: Array) -> None:
+    if expected.shape != got.shape:
+        raise ParityError(f"{name} is of shape {got.shape}, expected is {expected.shape}")
+    scale = max(1.0, float(np.max(np.abs(expected))))
+    difference = float(np.max(np.abs(expected - got), initial=0.0)) / scale
+    # A NaN must not hide behind max().
+    worst[name] = np.inf if np.isnan(difference) else max(worst.get(name, 0.0), difference)
+
+
+def _note_steps(worst: dict[str, float], torch_form: Form, form: Form, heard: Heard, batch: int) -> None:
+    """Spell a dozen steps with different tokens in each row, each form on its own state."""
+    vocabulary = heard.ctc_log_probs.shape[1]
+    rng = np.random.default_rng(batch)
+    graph = form.manifest.engines[form.engine.name].speller
+    start = speller_state(graph, heard.encoded.shape[1])
+    expected: State = {name: np.repeat(array, batch, axis=0) for name, array in start.items()}
+    got = dict(expected)
+    mask = np.ones(heard.encoded.shape[:2], dtype=np.float32)
+    for _ in range(12):
+        token = rng.integers(0, vocabulary, size=batch)
+        log_probs, expected = torch_form.engine.speller_step(token, heard.encoded, heard.keys, mask, expected)
+        other, got = form.engine.speller_step(token, heard.encoded, heard.keys, mask, got)
+        _note(worst, "log_probs", log_probs, other)
+        for name in expected:
+            _note(worst, name, expected[name], got[name])
+
+
+def _check_states(worst: dict[str, float], torch_form: Form, form: Form, samples: FloatArray) -> None:
+    """Compare every state after each of at least ten consecutive chunks."""
+    entry = form.manifest.listener
+    features = log_mel(samples, form.manifest.features)
+    needed = 12 * entry.chunk_frames
+    features = np.tile(features, (-(-needed // len(features)), 1))[:needed]
+    expected = listener_states(form.manifest.engines[form.engine.name].listener)
+    got = expected
+    for start in range(0, needed, entry.chunk_frames):
+        chunk = features[None, start : start + entry.chunk_frames]
+        *_, expected = torch_form.engine.listener_chunk(chunk, expected)
+        *_, got = form.engine.listener_chunk(chunk, got)
+        for number, (a, b) in enumerate(zip(expected, got, strict=True)):
+            _note(worst, f"state_{number}", a, b)
