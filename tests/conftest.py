@@ -1,5 +1,6 @@
 """Options, markers and fixtures that all tests share."""
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -59,3 +60,10 @@ def repo_dir() -> Path:
 def clips_dir() -> Path:
     """The short recordings in the repository, with transcripts.tsv."""
     return Path(__file__).resolve().parent / "data" / "clips"
+
+
+@pytest.fixture(scope="session")
+def transcripts(clips_dir: Path) -> dict[str, str]:
+    """What is said in each file of clips_dir."""
+    with open(clips_dir / "transcripts.tsv", encoding="utf-8", newline="") as file:
+        return {row["path"]: row["text"] for row in csv.DictReader(file, delimiter="\t")}
