@@ -2,7 +2,7 @@
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def _from(archive: Archive, mirror: str | None) -> Archive:
     return archive if mirror is None else Archive(f"{mirror.rstrip('/')}/{archive.file}", archive.checksum)
 
 
-def _write_manifest(path: Path, rows: Iterator[Row]) -> Path:
+def _write_manifest(path: Path, rows: Iterable[Row]) -> Path:
     part = path.with_name(path.name + ".part")
     with open(part, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE)
