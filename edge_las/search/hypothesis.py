@@ -5,7 +5,7 @@ from dataclasses import dataclass
 # Two units of at least this many tokens with the same attention are a loop; shorter ones need a third.
 # ("ll" in "hello" or "an|an" in "banana" may well fall on one frame of 40 ms, and are no loop.)
 _LONG_UNIT = 4
-_MAX_UNIT = 24
+_MAX_UNIT = 64
 
 
 @dataclass(frozen=True)

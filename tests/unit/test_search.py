@@ -166,8 +166,10 @@ def test_a_loop_is_broken_even_if_the_speller_wants_it(unit):
 def test_one_frame_cannot_be_spelled_on_and_on():
     rows = np.full((60, 80), -8.0, dtype=np.float32)
     rows[np.arange(60), 10 + np.arange(60)] = -0.01  # always something new, from the same frame
-    greedy = greedy_search(TableSpeller(rows, np.eye(3)[[1]].repeat(60, axis=0)), BeamConfig())
+    speller, config = TableSpeller(rows, np.eye(3)[[1]].repeat(60, axis=0)), BeamConfig(max_frame_attention=8)
+    greedy = greedy_search(speller, config)
     assert not greedy.finished and len(greedy.tokens) == 8
+    assert max(len(hypothesis.tokens) for hypothesis in beam_search(speller, config)) <= 8
 
 
 def test_loops_are_told_from_words_said_again():
