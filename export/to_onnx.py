@@ -62,18 +62,15 @@ def shorten(model: onnx.ModelProto) -> None:
     """Share equal constants and give inner values short names; inputs and outputs keep theirs."""
     graph = model.graph
     renamed = {value.name: value.name for value in (*graph.input, *graph.output)}
-    kept: dict[bytes, str] = {}
-    unique: list[onnx.TensorProto] = []
+    unique: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
     for tensor in graph.initializer:
-        name, tensor.name = tensor.name, ""
-        content = tensor.SerializeToString(deterministic=True)
-        if content not in kept:
-            kept[content] = tensor.name = f"c{len(kept)}"
-            unique.append(tensor)
-        renamed[name] = kept[content]
-    copies = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in unique]
+        array = onnx.numpy_helper.to_array(tensor)
+        content = (array.dtype.str, array.shape, array.tobytes())
+        if content not in unique:
+            unique[content] = onnx.numpy_helper.from_array(array, f"c{len(unique)}")
+        renamed[tensor.name] = unique[content].name
     del graph.initializer[:]
-    graph.initializer.extend(copies)
+    graph.initializer.extend(unique.values())
     for node in graph.node:
         node.input[:] = [renamed[name] if name else "" for name in node.input]
         for name in node.output:

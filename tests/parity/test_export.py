@@ -1,0 +1,171 @@
+"""The whole export on a tiny model: what comes out, and that nothing comes out when proof fails."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import soundfile
+from onnx import numpy_helper
+
+from edge_las.artifact import Manifest, load_manifest, verify
+from edge_las.errors import ArtifactError
+from edge_las.runtime.recognizer import Recognizer
+from export.__main__ import main
+from export.config import ExportConfig
+from export.parity import ParityConfig, ParityError
+from export.run import Source, export
+from tests.tiny_artifact import chirps, make_artifact, make_checkpoint, recordings, tiny_model
+
+Tiny = tuple[Path, Manifest]
+
+
+@pytest.mark.parametrize("precision", ["int8", "float"])
+def test_the_runtime_loads_and_runs_it(precision: str, request: pytest.FixtureRequest) -> None:
+    folder, manifest = request.getfixturevalue(f"tiny_{precision}")
+    verify(folder, load_manifest(folder))
+    assert load_manifest(folder) == manifest
+    recognizer = Recognizer.load(folder)
+    samples = chirps(5, 3.0)
+    whole = recognizer.transcribe(samples)
+    assert whole.text
+    pieces = recognizer.transcribe(np.array_split(samples, [700, 9000, 9001, 30000]))
+    assert (pieces.text, pieces.nbest) == (whole.text, whole.nbest)
+
+
+def test_float_graphs_equal_torch_over_chunks_and_batches(tiny_float: Tiny) -> None:
+    found = tiny_float[1].parity["onnx float"]
+    states = [name for name in found if name.startswith("state_")]
+    assert len(states) == 6  # the input's and those of five blocks, each after twelve chunks
+    assert {"whole_utterance", "encoded", "keys", "ctc_log_probs", "log_probs", "alignment"} < found.keys()
+    assert max(found.values()) < 1e-5
+
+
+def test_every_heavy_operation_is_int8(tiny_int8: Tiny, tmp_path: Path) -> None:
+    listener = _optimized(tiny_int8[0] / "listener.int8.onnx", tmp_path)
+    # The float rest is the input's normalisation and the log-softmax.
+    assert listener["QLinearConv"] == 4 + 5 * 3 - 1 and listener["QGemm"] == 2
+    assert not {"Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul", "Relu", "Concat"} & listener.keys()
+    assert listener["Add"] == 1
+    speller = _optimized(tiny_int8[0] / "speller.int8.onnx", tmp_path)
+    assert speller["QGemm"] == 3 and "Gemm" not in speller
+
+
+def test_files_hold_no_leftovers(tiny_int8: Tiny) -> None:
+    folder, _ = tiny_int8
+    for name in ("listener.int8.onnx", "speller.int8.onnx"):
+        graph = onnx.load(str(folder / name)).graph
+        arrays = [numpy_helper.to_array(tensor) for tensor in graph.initializer]
+        assert len(arrays) == len({(array.dtype, array.shape, array.tobytes()) for array in arrays})
+        assert not graph.value_info
+        # What remains in float: the input's scale and shift; location and energy of the attention.
+        wide = [array for array in arrays if array.dtype == np.float32 and array.ndim > 1]
+        assert sum(array.size for array in wide) <= 200
+        assert not any(node.doc_string or node.metadata_props for node in graph.node)
+
+
+def test_the_same_model_gives_the_same_files(tiny_int8: Tiny, tmp_path: Path) -> None:
+    again = make_artifact(tmp_path / "again")
+    assert again.files == tiny_int8[1].files
+    assert again.provenance.calibration == tiny_int8[1].provenance.calibration
+
+
+def test_failed_proof_leaves_nothing(tmp_path: Path) -> None:
+    model, tokens = tiny_model()
+    config = ExportConfig(parity=ParityConfig(clips=0, graph_clips=1, min_encoded_snr_db=90.0))
+    with pytest.raises(
+        ParityError, match=r"onnx int8: encoded frames of clip 0 are \d+\.\d dB above rounding"
+    ):
+        export(Source(model, tokens, recordings(4)), tmp_path / "model", config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_artifact_is_replaced_and_other_folders_are_not(tiny_float: Tiny, tmp_path: Path) -> None:
+    model, tokens = tiny_model(seed=1)
+    source = Source(model, tokens, recordings(4))
+    config = ExportConfig(precision="float", parity=ParityConfig(clips=0, graph_clips=1))
+    shutil.copytree(tiny_float[0], tmp_path / "model")
+    (tmp_path / "model" / "old").touch()
+    export(source, tmp_path / "model", config)
+    assert load_manifest(tmp_path / "model").files != tiny_float[1].files
+    assert not (tmp_path / "model" / "old").exists() and len(list(tmp_path.iterdir())) == 1
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").touch()
+    with pytest.raises(ArtifactError, match="precious: exists and is no artifact"):
+        export(source, tmp_path / "precious", config)
+    assert (tmp_path / "precious" / "thesis.txt").exists()
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    speech = _write_speech(tmp_path / "speech")
+    checkpoint = make_checkpoint(tmp_path / "checkpoint")
+    out = tmp_path / "model"
+    arguments = [str(checkpoint), "--out", str(out), "--calibrate", str(speech), "--name", "chirpy"]
+    arguments += ["--dev-clips", "2", "--max-token-errors", "2", "--search", "beam_size=2"]
+    assert main(arguments) == 0
+    manifest = load_manifest(out)
+    assert manifest.name == "chirpy" and manifest.search["beam_size"] == 2
+    assert manifest.provenance.calibration.clips == 6
+    assert manifest.parity["torch"] == {"token_error_rate": 0.0}
+    assert {"wer", "wer_float", "equal_texts"} < manifest.parity["onnx int8"].keys()
+    shown = capsys.readouterr()
+    assert "listener.int8.onnx" in shown.out and "calibration: 6 of 6 recordings" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"checkpoint": "nowhere"}, "config.json: no such file or directory"),
+        ({"--calibrate": "nowhere"}, "nowhere: neither manifest.tsv nor index.tsv is there"),
+        ({"--engines": "tensorrt"}, "engine is 'tensorrt', must be one of onnx"),
+        ({"--precision": "int3"}, "precision is 'int3', must be one of int8, float"),
+        ({"--search": "beam_size=wide"}, "--search beam_size=wide: is not KEY=NUMBER"),
+    ],
+)
+def test_errors_are_one_line(
+    changed: dict[str, str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint")
+    _write_speech(tmp_path / "speech")
+    options = {"--out": str(tmp_path / "model"), "--calibrate": str(tmp_path / "speech"), **changed}
+    positional = options.pop("checkpoint", str(checkpoint))
+    assert main([positional, *(word for pair in options.items() for word in pair)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("export: error: ") and message in lines[-1]
+    assert not (tmp_path / "model").exists()
+
+
+def test_several_precisions_go_into_folders(tmp_path: Path) -> None:
+    from export.__main__ import _configs, _parser
+
+    options = _parser().parse_args(["c", "--out", "d", "--calibrate", "s", "--precision", "int8,float"])
+    assert [(out, config.precision) for out, config in _configs(options)] == [
+        (Path("d/int8"), "int8"),
+        (Path("d/float"), "float"),
+    ]
+
+
+def _optimized(path: Path, scratch: Path) -> Counter[str]:
+    """Count the operators that ONNX Runtime really runs."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(scratch / path.name)
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
+
+
+def _write_speech(folder: Path) -> Path:
+    folder.mkdir()
+    rows = ["id\tpath\tdataset\tspeaker\tsplit\tseconds\ttext"]
+    for recording in recordings(8):
+        samples = recording.samples()
+        soundfile.write(folder / f"{recording.id}.wav", samples, 16000)
+        name, seconds = f"{recording.id}.wav", len(samples) / 16000
+        rows.append(
+            f"{recording.id}\t{name}\t{recording.dataset}\t{recording.speaker}\t{recording.split}\t{seconds}\t{recording.text}"
+        )
+    (folder / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    return folder
