@@ -26,8 +26,8 @@ class BeamConfig:
     eos_threshold: float = 0.0
     # Unfinished hypotheses this far (nats) under the best finished one are given up.
     stop_margin: float = 6.0
-    # A frame that draws more attention than this in total is being spelled over and over. A frame of speech gets
-    # one or two, but overfitted models were seen to park up to 12 of 45 tokens on one frame and be right.
+    # A frame that draws more attention than this in total is being spelled over and over. Speech takes one or
+    # two, but overfitted models were seen to park 12 of 45 tokens on one frame and to be right.
     max_frame_attention: float = 30.0
     blank_id: int = 0
     unk_id: int = 1
