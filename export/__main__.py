@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edge_las.artifact import Manifest
 from edge_las.errors import ConfigError, EdgeLasError
 from export.calibration import CalibrationConfig
@@ -27,8 +25,6 @@ def main(arguments: list[str] | None = None) -> int:
     def progress(line: str) -> None:
         print(f"[{time.monotonic() - started:6.1f} s] {line}", file=sys.stderr, flush=True)
 
-    # Everything here is small and sequential; threads would only wait for each other.
-    torch.set_num_threads(1)
     try:
         for out, config in _configs(options):
             source = load_source(options.checkpoint, options.calibrate)

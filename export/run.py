@@ -1,10 +1,13 @@
 """A checkpoint to an artifact: export, calibrate, quantize, prove equal, package."""
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+
+import torch
 
 from edge_las.artifact import CalibrationEntry, EngineEntry, Manifest
 from edge_las.tokens import TokenTable
@@ -48,7 +51,7 @@ def export(
 
     Raises: ParityError where two forms of the model differ; ConfigError, ArtifactError.
     """
-    with tempfile.TemporaryDirectory() as scratch, staged(out) as folder:
+    with _one_thread(), tempfile.TemporaryDirectory() as scratch, staged(out) as folder:
         progress("float graphs")
         reference = _built(source, Path(scratch), _float_entry(source, Path(scratch), config), [], config)
         clips = choose(source.recordings, config.calibration) if config.precision == "int8" else []
@@ -63,6 +66,17 @@ def export(
         )
         seal(folder, manifest)
     return manifest
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: on a busy machine, threads made calls this small ten times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _float_entry(source: Source, folder: Path, config: ExportConfig) -> EngineEntry:
