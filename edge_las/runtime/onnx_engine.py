@@ -51,6 +51,9 @@ class _Graph:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         # Threads that spin between calls cost 4-6 ms of CPU each time and gain nothing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Utterances differ in length: an arena keeps what each took. Without it: 10 MB less, 2 % slower.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
         options.log_severity_level = 4
         try:
             self._session: Any = onnxruntime.InferenceSession(
