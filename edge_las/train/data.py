@@ -69,7 +69,10 @@ def plan_epoch(clips: Sequence[Clip], chosen: Sequence[int], config: DataConfig,
     """Decide the batches of an epoch: a pure function of its arguments, so a resumed run continues the same order."""
     rng = np.random.default_rng([seed, epoch])
     heard = _repeat(clips, chosen, config, rng)
-    items = _join_short(clips, heard, config, rng)
+    if epoch < config.easy_epochs:
+        items: list[Item] = [(i,) for i in heard if clips[i].seconds < config.easy_below_seconds]
+    else:
+        items = _join_short(clips, heard, config, rng)
     seconds = np.array([sum(clips[i].seconds for i in item) for item in items])
     # A little noise on the length, or the same clips would always share a batch.
     order = np.argsort(seconds * rng.uniform(0.9, 1.1, len(items)))
