@@ -4,7 +4,7 @@ DEMO ?= librispeech-12061.opus librispeech-12081.flac kathleen-00011.opus speech
 SPEECH ?= $(wildcard ../shared/speech/manifest.tsv)
 APT_PACKAGES = libportaudio2 espeak-ng flite
 PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SOURCES = edge_las export tests
+SOURCES = edge_las export benchmarks tests
 
 .PHONY: demo test lint typecheck pytest apt clean
 

@@ -29,6 +29,10 @@ class Command:
 COMMANDS = {
     "transcribe": Command("edge_las.runtime.transcribe", "print the words of audio files"),
     "info": Command("edge_las.runtime.info", "describe a model"),
+    "listen": Command("edge_las.runtime.listen", "recognize speech from a microphone as it is spoken"),
+    "devices": Command("edge_las.runtime.devices", "list microphones"),
+    "doctor": Command("edge_las.runtime.doctor", "check microphone, engine, model and machine"),
+    "bench": Command("edge_las.runtime.bench", "measure speed and memory on this device"),
     "train": Command("edge_las.train.run", "train a model from a recipe", extra="train"),
     "download": Command("edge_las.train.downloads", "fetch a public data set", extra="train"),
 }

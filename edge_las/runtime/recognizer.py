@@ -32,6 +32,11 @@ class Recognizer:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
 
+    @property
+    def setup(self) -> Setup:
+        """Engine and settings; with others of them, `Recognizer(replace(setup, ...))` is a recognizer too."""
+        return self._setup
+
     @classmethod
     def load(
         cls,
