@@ -5,14 +5,15 @@ from torch import Tensor, nn
 
 from edge_las.train.config import SpellerConfig
 
-# Added to the energies of padded frames. exp(-30) vanishes beside real frames, and unlike -1e4 it survives int8.
+# Added to the energies of padded frames: exp(-30) vanishes beside real frames, and unlike -1e4 it survives
+# int8.
 MASKED_ENERGY = -30.0
 
 
 class Attention(nn.Module):
     """One look over the encoded frames for each token.
 
-    Source: Chorowski et al. 2015 (arXiv:1506.07503), equations 8 and 9, with the previous weights as location.
+    Source: Chorowski et al. 2015 (arXiv:1506.07503), equations 8 and 9; the location is the previous weights.
     """
 
     def __init__(self, config: SpellerConfig, encoded_dim: int) -> None:
@@ -36,10 +37,18 @@ class Attention(nn.Module):
         return (self.location_key.weight @ self.location.weight[:, 0]).t()
 
     def forward(
-        self, hidden: Tensor, alignment: Tensor, encoded: Tensor, keys: Tensor, bias: Tensor, filters: Tensor
+        self,
+        hidden: Tensor,
+        alignment: Tensor,
+        encoded: Tensor,
+        keys: Tensor,
+        bias: Tensor,
+        filters: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Look once: hidden (B, H), previous alignment (B, T), and, for N = B or N = 1 utterances,
-        encoded (N, T, E), keys (N, T, A), bias (N, T) of `energy_bias`. Returns context (B, E), alignment (B, T).
+        encoded (N, T, E), keys (N, T, A), bias (N, T) of `energy_bias`.
+
+        Returns context (B, E), alignment (B, T).
         """
         size = filters.shape[0]
         # A matrix product over windows: a convolution of one channel costs five times as much to launch.

@@ -26,17 +26,18 @@ class Augmenter:
         x, lengths = change_speed(x, lengths, _uniform(len(x), config.speed_min, config.speed_max, rng), rng)
         x, lengths = self._lead(x, lengths, rng)
         x = self._room(x, rng)
-        x = x + self._noise(x, lengths, rng)
+        x = (x + self._noise(x, lengths, rng)) * _valid(lengths, x.shape[1])
         peak_db = _uniform(len(x), config.gain_min_db, config.gain_max_db, rng)
-        x = x * (10.0 ** (peak_db / 20.0) / x.abs().amax(dim=1).clamp(min=1e-5))[:, None]
-        return x * _valid(lengths, x.shape[1]), lengths
+        return x * (10.0 ** (peak_db / 20.0) / x.abs().amax(dim=1).clamp(min=1e-5))[:, None], lengths
 
     def features(self, x: Tensor, lengths: Tensor, rng: Generator) -> Tensor:
-        """Colour the spectrum and mask bands and moments (SpecAugment, Park et al. 2019, arXiv:1904.08779)."""
+        """Colour the spectrum, mask bands and moments (SpecAugment, Park et al. 2019, arXiv:1904.08779)."""
         config = self.config
         n, frames, mels = x.shape
+        padding = x
         x = x + self._equalizer(n, mels, rng)[:, None]
-        mean = x.mean(dim=(1, 2), keepdim=True)
+        valid = _valid(lengths, frames)[:, :, None]
+        mean = (x * valid).sum(dim=(1, 2), keepdim=True) / (lengths * mels)[:, None, None].clamp(min=1)
         hidden = torch.zeros(n, frames, mels, dtype=torch.bool, device=x.device)
         for _ in range(config.freq_masks):
             hidden |= _band(torch.full_like(lengths, mels), config.freq_mask_bins, mels, rng)[:, None, :]
@@ -47,7 +48,7 @@ class Augmenter:
             drawn = _rand(n, rng) < has
             width = torch.minimum(torch.full_like(lengths, config.time_mask_frames), lengths // 5)
             hidden |= (_band(lengths, width, frames, rng) & drawn[:, None])[:, :, None]
-        return torch.where(hidden, mean, x)
+        return torch.where(valid, torch.where(hidden, mean, x), padding)
 
     def _lead(self, x: Tensor, lengths: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         """Put a pause before and after the speech."""

@@ -31,7 +31,7 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint, whole or not at all: `weights` are what is evaluated and exported.
 
-    `training` is what a run needs to continue: tensors, and plain numbers. `half` stores weights as fp16 (slim).
+    `training` is what a run needs to continue: tensors, and plain numbers. `half` stores weights as fp16.
     """
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -57,7 +57,9 @@ def load_checkpoint(folder: str | Path) -> tuple[LasModel, TokenTable]:
     config = _read_json(folder / CONFIG)
     version = config.get("format_version")
     if version != FORMAT_VERSION:
-        raise ArtifactError(f"{folder / CONFIG}: format_version is {version!r}, this program reads {FORMAT_VERSION}")
+        raise ArtifactError(
+            f"{folder / CONFIG}: format_version is {version!r}, this program reads {FORMAT_VERSION}"
+        )
     tokens = TokenTable.load(folder / TOKENS)
     model = LasModel(from_dict(ModelConfig, config.get("model", {}), CONFIG, ArtifactError), len(tokens))
     weights = {name: w.float() for name, w in _read_tensors(folder / WEIGHTS).items()}
@@ -75,7 +77,7 @@ def load_training(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def slim(source: str | Path, target: str | Path) -> None:
-    """Copy a checkpoint with fp16 weights and nothing of the optimiser: what is committed and fine-tuned from."""
+    """Copy a checkpoint with fp16 weights and no optimiser: what is committed and fine-tuned from."""
     model, tokens = load_checkpoint(source)
     save_checkpoint(Path(target), model, tokens, model.state_dict(), half=True)
 

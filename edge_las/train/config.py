@@ -26,9 +26,13 @@ class CompactListenerConfig:
 
     def __post_init__(self) -> None:
         if self.stem_blocks * self.right_context % 2:
-            raise ConfigError("stem_blocks * right_context must be even: the delay at 20 ms is halved at 40 ms")
+            raise ConfigError(
+                "stem_blocks * right_context must be even: the delay at 20 ms is halved at 40 ms"
+            )
         if self.inter_ctc_block >= self.blocks:
-            raise ConfigError(f"inter_ctc_block is {self.inter_ctc_block}, must be below blocks ({self.blocks})")
+            raise ConfigError(
+                f"inter_ctc_block is {self.inter_ctc_block}, must be below blocks ({self.blocks})"
+            )
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,8 @@ class DataConfig:
     join_probability: float = 0.5
     join_below_seconds: float = 2.0
     join_max_clips: int = 7
-    # In this many first epochs only clips below `easy_below_seconds` are heard, one by one: CTC stays at chance
-    # for very long on sentences, and leaves it within minutes on single words (docs/notes.md).
+    # In this many first epochs only clips below `easy_below_seconds` are heard, one by one: CTC stays at
+    # chance for very long on sentences, and leaves it within minutes on single words (docs/notes.md).
     easy_epochs: int = 0
     easy_below_seconds: float = 1.2
     workers: int = 0

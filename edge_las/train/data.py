@@ -33,8 +33,9 @@ class Batch:
         return float(self.lengths.sum()) / SAMPLE_RATE
 
     def to(self, device: torch.device) -> "Batch":
-        moved = (t.to(device, non_blocking=True) for t in (self.samples, self.lengths, self.tokens, self.token_lengths))
-        return Batch(*moved, self.texts)
+        tensors = self.samples, self.lengths, self.tokens, self.token_lengths
+        samples, lengths, tokens, token_lengths = (t.to(device, non_blocking=True) for t in tensors)
+        return Batch(samples, lengths, tokens, token_lengths, self.texts)
 
     def waveforms(self) -> Tensor:
         """Samples as floats in [-1, 1), (N, S)."""
@@ -65,8 +66,10 @@ def dev_clips(corpus: Corpus, config: DataConfig) -> list[int]:
     return [i for ids in by_set.values() for i in (ids if most == 0 else ids[:: -(-len(ids) // most)])]
 
 
-def plan_epoch(clips: Sequence[Clip], chosen: Sequence[int], config: DataConfig, seed: int, epoch: int) -> list[list[Item]]:
-    """Decide the batches of an epoch: a pure function of its arguments, so a resumed run continues the same order."""
+def plan_epoch(
+    clips: Sequence[Clip], chosen: Sequence[int], config: DataConfig, seed: int, epoch: int
+) -> list[list[Item]]:
+    """Decide the batches of an epoch; by its arguments alone, so a resumed run goes on the same way."""
     rng = np.random.default_rng([seed, epoch])
     heard = _repeat(clips, chosen, config, rng)
     if epoch < config.easy_epochs:
@@ -85,10 +88,12 @@ def plan_epoch(clips: Sequence[Clip], chosen: Sequence[int], config: DataConfig,
             batches.append([])
             longest = seconds[i]
         batches[-1].append(items[i])
-    return [batches[i] for i in rng.permutation(len(batches))]
+    return [batches[i] for i in rng.permutation(len(batches))] if items else []
 
 
-def _repeat(clips: Sequence[Clip], chosen: Sequence[int], config: DataConfig, rng: np.random.Generator) -> list[int]:
+def _repeat(
+    clips: Sequence[Clip], chosen: Sequence[int], config: DataConfig, rng: np.random.Generator
+) -> list[int]:
     heard = []
     for i in chosen:
         times = config.repeat.get(clips[i].dataset, 1.0)
@@ -96,12 +101,16 @@ def _repeat(clips: Sequence[Clip], chosen: Sequence[int], config: DataConfig, rn
     return [heard[i] for i in rng.permutation(len(heard))]
 
 
-def _join_short(clips: Sequence[Clip], heard: list[int], config: DataConfig, rng: np.random.Generator) -> list[Item]:
+def _join_short(
+    clips: Sequence[Clip], heard: list[int], config: DataConfig, rng: np.random.Generator
+) -> list[Item]:
     items: list[Item] = []
     pending: list[int] = []
     wanted = 0
     for i in heard:
-        if clips[i].seconds >= config.join_below_seconds or (not pending and rng.random() >= config.join_probability):
+        if clips[i].seconds >= config.join_below_seconds or (
+            not pending and rng.random() >= config.join_probability
+        ):
             items.append((i,))
             continue
         if not pending:
@@ -117,7 +126,12 @@ class BatchDataset(Dataset):
     """Makes the batches of a plan; each depends on its number alone, not on the worker that makes it."""
 
     def __init__(
-        self, corpus: Corpus, plan: list[list[Item]], tokens: TokenTable, temperature: float, seed: tuple[int, ...]
+        self,
+        corpus: Corpus,
+        plan: list[list[Item]],
+        tokens: TokenTable,
+        temperature: float,
+        seed: tuple[int, ...],
     ) -> None:
         self._corpus, self._plan, self._tokens = corpus, plan, tokens
         self._temperature, self._seed = temperature, seed

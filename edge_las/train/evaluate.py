@@ -5,10 +5,10 @@ from torch import Tensor
 
 from edge_las.metrics import wer
 from edge_las.tokens import TokenTable
+from edge_las.train.blocks import frame_mask
 from edge_las.train.corpus import Corpus
 from edge_las.train.data import BatchDataset, Item, load_batches
 from edge_las.train.frontend import LogMel
-from edge_las.train.listener import frame_mask
 from edge_las.train.model import LasModel
 
 _MOST_TOKENS_PER_FRAME = 1.0
@@ -16,7 +16,7 @@ _MOST_TOKENS_PER_FRAME = 1.0
 
 @torch.inference_mode()
 def greedy(model: LasModel, features: Tensor, lengths: Tensor) -> list[list[int]]:
-    """Spell the likeliest token each step: features (N, T, n_mels), lengths (N,) -> token ids of each utterance."""
+    """Spell the likeliest token each step: features (N, T, n_mels), lengths (N,) -> ids of each utterance."""
     encoded, encoded_lengths = model.listener(features, lengths)
     mask = frame_mask(encoded_lengths, encoded.shape[1])[:, 0]
     keys = model.speller.attention.precompute(encoded)
@@ -48,7 +48,7 @@ def ctc_greedy(model: LasModel, features: Tensor, lengths: Tensor) -> list[list[
 def evaluate(
     model: LasModel, tokens: TokenTable, corpus: Corpus, chosen: list[int], batch_seconds: float = 600.0
 ) -> dict[str, float]:
-    """Transcribe clips with the float model: WER in percent by data set, `mean` over the sets, `ctc` = its mean."""
+    """Transcribe clips: WER in percent by data set, `mean` over the sets, `ctc` = the mean of CTC's own."""
     device = next(model.parameters()).device
     front = LogMel(model.config.features).to(device)
     tail = model.config.tail_padding_samples

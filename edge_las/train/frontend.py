@@ -8,7 +8,10 @@ from edge_las.features import FeatureConfig, hann_window, mel_filterbank
 
 
 class LogMel(nn.Module):
-    """What `edge_las.features.log_mel` computes, for batches and on any device; a test holds the two together."""
+    """What `edge_las.features.log_mel` computes, for batches and on any device."""
+
+    window: Tensor
+    filters: Tensor
 
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
@@ -20,7 +23,7 @@ class LogMel(nn.Module):
 
     @torch.autocast("cuda", enabled=False)
     def forward(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples (N, S) zero-padded after their lengths (N,) -> features (N, T, n_mels), frame counts (N,)."""
+        """From samples (N, S), zero after their lengths (N,), make features (N, T, n_mels), counts (N,)."""
         config = self.config
         frames = torch.div(lengths - config.win_length, config.hop_length, rounding_mode="floor") + 1
         last = (int(frames.max()) - 1) * config.hop_length + config.n_fft

@@ -29,7 +29,8 @@ class JointLoss(nn.Module):
         heard, wanted = teacher_tokens(tokens, token_lengths)
         logits, ctc, encoded_lengths, inter = self.model(features, lengths, heard, config.scheduled_sampling)
         attention = F.cross_entropy(
-            logits.float().flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED, label_smoothing=config.label_smoothing
+            logits.float().flatten(0, 1), wanted.flatten(),
+            ignore_index=_IGNORED, label_smoothing=config.label_smoothing,
         )  # fmt: skip
         first = self._ctc(ctc, encoded_lengths, tokens, token_lengths)
         second = torch.zeros_like(first)
@@ -48,7 +49,7 @@ class JointLoss(nn.Module):
 
 
 def teacher_tokens(tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """From tokens (N, U) make what the Speller hears (<sos> first) and is to say (<eos> last), each (N, U + 1)."""
+    """From tokens (N, U) make what the Speller hears and what it is to say, each (N, U + 1)."""
     valid = torch.arange(tokens.shape[1] + 1, device=tokens.device)[None] - token_lengths[:, None]
     heard = F.pad(tokens, (1, 0), value=TokenTable.sos_id)
     wanted = F.pad(tokens, (0, 1))

@@ -1,10 +1,11 @@
-"""The Listen-Attend-and-Spell model: Listener, Attention, Speller, and a CTC head for training and partials."""
+"""The Listen-Attend-and-Spell model: Listener, Attention, Speller; a CTC head for training and partials."""
 
 import torch
 from torch import Tensor, nn
 
+from edge_las.train.blocks import frame_mask
 from edge_las.train.config import ModelConfig
-from edge_las.train.listener import build_listener, frame_mask
+from edge_las.train.listener import build_listener
 from edge_las.train.speller import Speller
 
 
@@ -32,8 +33,8 @@ class LasModel(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Teacher forcing: features (N, T, n_mels), their lengths (N,), tokens (N, U) that begin with <sos>.
 
-        Returns Speller logits (N, U, V), CTC log_probs (N, T', V), encoded lengths (N,), and the CTC log_probs of
-        an intermediate layer where the Listener has one, in training.
+        Returns Speller logits (N, U, V), CTC log_probs (N, T', V), encoded lengths (N,), and the CTC
+        log_probs of an intermediate layer where the Listener has one, in training.
         """
         encoded, encoded_lengths = self.listener(features, lengths)
         mask = frame_mask(encoded_lengths, encoded.shape[1])[:, 0]

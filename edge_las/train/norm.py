@@ -11,6 +11,10 @@ class MaskedBatchNorm(nn.Module):
     step, so gradient accumulation and several processes give what one large batch gives.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    pending: Tensor
+
     def __init__(self, channels: int, scale: float = 1.0, momentum: float = 0.02, eps: float = 1e-4) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((channels,), scale))
@@ -45,7 +49,7 @@ class MaskedBatchNorm(nn.Module):
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(self.pending)
         mean, var = (self.pending[:-1] / self.pending[-1].clamp(min=1)).chunk(2)
-        moved = self.momentum * (self.pending[-1] > 0)
+        moved = self.momentum * (self.pending[-1] > 0).float()
         self.running_mean.lerp_(mean, moved)
         self.running_var.lerp_(var, moved)
         self.pending.zero_()

@@ -1,13 +1,12 @@
 """`edge-las train`: from a recipe and folders of speech to a checkpoint."""
 
 import argparse
-import os
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from edge_las.audio import read_audio
@@ -15,9 +14,12 @@ from edge_las.config import from_dict, read_toml
 from edge_las.errors import ConfigError
 from edge_las.tokens import TokenTable
 from edge_las.train.config import AugmentConfig, Recipe
-from edge_las.train.corpus import SAMPLE_RATE, Corpus, open_corpus
+from edge_las.train.corpus import SAMPLE_RATE, Corpus
 from edge_las.train.data import training_clips
-from edge_las.train.loop import Progress, Trainer
+from edge_las.train.decode import open_corpus
+from edge_las.train.loop import Trainer
+from edge_las.train.processes import FirstAlone, join_processes, leave_processes
+from edge_las.train.progress import Progress
 from edge_las.train.subwords import train_tokens
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -26,22 +28,26 @@ _AUDIO = {".wav", ".flac", ".opus", ".ogg"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `edge-las train`."""
-    parser.add_argument("recipe", help="a TOML file, or the name of a shipped recipe")
-    parser.add_argument("--data", action="append", required=True, metavar="DIR",
-                        help="folder with manifest.tsv, or with index.tsv and audio.i16; may be given again")  # fmt: skip
-    parser.add_argument("--noise", metavar="DIR", help="folder of noise recordings to mix in")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run; an interrupted run continues")
-    parser.add_argument("--cache", metavar="DIR", help="where decoded audio is kept (default: OUT/cache)")
-    parser.add_argument("--base", metavar="CHECKPOINT", help="fine-tune from this checkpoint, with its tokens")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
-                        help="override a value of the recipe, in TOML's notation")  # fmt: skip
+    add = parser.add_argument
+    # fmt: off
+    add("recipe", help="a TOML file, or the name of a shipped recipe")
+    add("--data", action="append", required=True, metavar="DIR",
+        help="folder with manifest.tsv, lhotse's cuts.jsonl.gz, or index.tsv and audio.i16; repeatable")
+    add("--noise", metavar="DIR", help="folder of noise recordings to mix in")
+    add("--out", required=True, metavar="DIR", help="folder of the run; an interrupted run continues")
+    add("--cache", metavar="DIR", help="where decoded audio is kept (default: OUT/cache)")
+    add("--base", metavar="CHECKPOINT", help="fine-tune from this checkpoint, with its tokens")
+    add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+        help="override a value of the recipe, in TOML's notation")
+    # fmt: on
 
 
 def run(args: argparse.Namespace) -> int:
     """Train as the command line says."""
     recipe = load_recipe(args.recipe, args.set)
     result = train(recipe, args.data, Path(args.out), args.noise, args.cache, args.base)
-    print(f"{result.step} steps, {result.audio_hours:.1f} hours heard, best mean dev WER {result.best_wer:.2f} %")
+    heard = f"{result.step} steps, {result.audio_hours:.1f} hours heard"
+    print(f"{heard}, best mean dev WER {result.best_wer:.2f} %")
     return 0
 
 
@@ -53,17 +59,25 @@ def train(
     cache: str | Path | None = None,
     base: str | None = None,
 ) -> Progress:
-    """Run a recipe on folders of speech; `out`/best and `out`/last are its checkpoints."""
-    _join_processes()
+    """Run a recipe on folders of speech; `out`/best and `out`/last are its checkpoints.
+
+    Raises: KeyboardInterrupt after Ctrl-C or SIGTERM, when all is saved.
+    """
+    join_processes()
     try:
-        with _First():  # one process decodes the audio and trains the tokens, the others wait for it
+        with FirstAlone():  # one process decodes the audio and trains the tokens, the others wait for it
             corpus = open_corpus(data, cache or out / "cache")
             tokens = _tokens(recipe, corpus, out, base)
         noises = load_noises(noise, recipe.augment)
-        return Trainer(recipe, corpus, tokens, out, noises, base).run()
+        trainer = Trainer(recipe, corpus, tokens, out, noises)
+        if base is not None:
+            trainer.start_from(base)
+        progress = trainer.run()
     finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        leave_processes()
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return progress
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -85,6 +99,8 @@ def load_noises(folder: str | Path | None, config: AugmentConfig) -> list[Tensor
     """Read the noise recordings of a folder, but for the held-back ones."""
     if folder is None:
         return []
+    if not Path(folder).is_dir():
+        raise ConfigError(f"{folder}: no such folder of noise recordings")
     paths = sorted(p for p in Path(folder).iterdir() if p.suffix in _AUDIO)
     kept = [p for p in paths if not p.name.startswith(config.held_back_noise)]
     if not kept:
@@ -105,8 +121,6 @@ def _tokens(recipe: Recipe, corpus: Corpus, out: Path, base: str | None) -> Toke
 
 
 def _override(values: dict[str, Any], override: str) -> None:
-    import tomllib
-
     key, equals, text = override.partition("=")
     try:
         value = tomllib.loads(f"value = {text}")["value"] if equals else None
@@ -117,24 +131,6 @@ def _override(values: dict[str, Any], override: str) -> None:
     *sections, last = key.split(".")
     for section in sections:
         values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {override}: {section} is not a section")
     values[last] = value
-
-
-def _join_processes() -> None:
-    """Join the processes that torchrun started, if it did."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-
-
-class _First:
-    """Rank 0 goes through the block first, then the others."""
-
-    def __enter__(self) -> None:
-        if dist.is_initialized() and dist.get_rank() != 0:
-            dist.barrier()
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if dist.is_initialized() and dist.get_rank() == 0 and kind is None:
-            dist.barrier()

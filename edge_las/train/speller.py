@@ -1,7 +1,6 @@
 """The Speller: spells one token a step, state in and state out."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge_las.train.attention import Attention, energy_bias
@@ -59,12 +58,13 @@ class Speller(nn.Module):
         `sampling` is the probability of hearing the own last guess instead of the known token (scheduled
         sampling, Bengio et al. 2015, arXiv:1506.03099).
         """
-        # In float32: the step is made of small operations, and casting each operand would double their number.
+        # In float32: a step is made of small operations, and casting each operand would double their number.
         with torch.autocast(encoded.device.type, enabled=False):
             encoded = encoded.float()
             look = (encoded, keys.float(), energy_bias(mask), self.attention.filters())
             state = self.initial_state(encoded.shape[0], encoded.shape[1])
-            hidden, contexts = [], []
+            hidden: list[Tensor] = []
+            contexts: list[Tensor] = []
             for heard in self.dropout(self.embedding(tokens)).unbind(dim=1):
                 if sampling > 0.0 and hidden:
                     heard = self._maybe_own_guess(heard, state, sampling)
