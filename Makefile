@@ -2,11 +2,13 @@ PYTHON ?= python3
 # The recordings that `make demo` transcribes: files of tests/data/clips.
 DEMO ?= librispeech-12061.opus librispeech-12081.flac kathleen-00011.opus speech_commands-13060.wav
 SPEECH ?= $(wildcard ../shared/speech/manifest.tsv)
+# Given as the folder or as the manifest in it.
+SPEECH_DIR = $(patsubst %/manifest.tsv,%,$(SPEECH))
 APT_PACKAGES = libportaudio2 espeak-ng flite
 PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES = edge_las export benchmarks tests
 
-.PHONY: demo test lint typecheck pytest apt clean
+.PHONY: demo test lint typecheck pytest model-card apt clean
 
 # Real recordings through the bundled model, with nothing installed but what a device needs.
 demo: .venv-demo/installed
@@ -22,7 +24,22 @@ typecheck: .venv/installed
 	.venv/bin/mypy
 
 pytest: .venv/installed
-	.venv/bin/python -m pytest $(if $(SPEECH),--speech=$(dir $(SPEECH))) $(PYTEST_ARGS)
+	.venv/bin/python -m pytest $(if $(SPEECH),--speech=$(SPEECH_DIR)) $(PYTEST_ARGS)
+
+# Measures a model and writes what was found into docs/model_card.md and the model's manifest:
+# make model-card SPEECH=../shared/speech [FLOAT=DIR], the latter being the same checkpoint's float artifact.
+MODEL ?= edge_las/models/default
+RESULTS ?= build/benchmarks
+MEASURE = .venv/bin/python -m benchmarks
+model-card: .venv/installed
+	$(if $(SPEECH),,$(error make model-card needs SPEECH=DIR, a folder with manifest.tsv))
+	mkdir -p $(RESULTS)
+	$(MEASURE).accuracy --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --json $(RESULTS)/accuracy.json
+	$(if $(FLOAT),$(MEASURE).accuracy --model $(FLOAT) --speech $(SPEECH_DIR) --json $(RESULTS)/float.json)
+	$(MEASURE).memory --model $(MODEL) --speech $(SPEECH_DIR) --json $(RESULTS)/memory.json
+	$(MEASURE).latency --model $(MODEL) --speech $(SPEECH_DIR) --json $(RESULTS)/latency.json
+	$(MEASURE).report --accuracy $(RESULTS)/accuracy.json $(if $(FLOAT),--float-accuracy $(RESULTS)/float.json) \
+		--memory $(RESULTS)/memory.json --latency $(RESULTS)/latency.json --card docs/model_card.md --manifest $(MODEL)
 
 .venv-demo/installed: pyproject.toml constraints.txt
 	$(call new_venv,.venv-demo)
