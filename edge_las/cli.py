@@ -30,6 +30,8 @@ COMMANDS = {
     "transcribe": Command("edge_las.runtime.transcribe", "print the words of audio files"),
     "info": Command("edge_las.runtime.info", "describe a model"),
     "listen": Command("edge_las.runtime.listen", "recognize speech from a microphone as it is spoken"),
+    "serve": Command("edge_las.runtime.serve", "serve Home Assistant and others (Wyoming)", extra="serve"),
+    "profile": Command("edge_las.runtime.profile", "tell this board and what its device profile sets"),
     "devices": Command("edge_las.runtime.devices", "list microphones"),
     "doctor": Command("edge_las.runtime.doctor", "check microphone, engine, model and machine"),
     "bench": Command("edge_las.runtime.bench", "measure speed and memory on this device"),

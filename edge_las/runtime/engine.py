@@ -14,7 +14,10 @@ Array = npt.NDArray[Any]
 State = dict[str, Array]
 
 # Engines in the order of preference: the module and class, and the extra that installs the package.
-_ENGINES = {"onnx": ("edge_las.runtime.onnx_engine:OnnxEngine", "onnx")}
+_ENGINES = {
+    "onnx": ("edge_las.runtime.onnx_engine:OnnxEngine", "onnx"),
+    "tflite": ("edge_las.runtime.tflite_engine:TfliteEngine", "tflite"),
+}
 
 
 class Engine(Protocol):
@@ -40,8 +43,16 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(name: str, folder: Path, engines: dict[str, EngineEntry], threads: int) -> Engine:
+def load_engine(
+    name: str,
+    folder: Path,
+    engines: dict[str, EngineEntry],
+    threads: int,
+    providers: tuple[str, ...] = (),
+) -> Engine:
     """Load the graphs of a verified artifact; 'auto' takes the first engine served and installed.
+
+    providers are ONNX Runtime's execution providers, in order of preference, and need engine 'onnx'.
 
     Raises: DeviceError saying what to install, ArtifactError naming a graph that does not load.
     """
@@ -50,7 +61,7 @@ def load_engine(name: str, folder: Path, engines: dict[str, EngineEntry], thread
             raise DeviceError(f"engine {name!r} is unknown, must be auto or {' or '.join(_ENGINES)}")
         if name not in engines:
             raise ArtifactError(f"{folder}: has no graphs for engine {name}, only for {', '.join(engines)}")
-        return _load(name, folder, engines[name], threads)
+        return _load(name, folder, engines[name], threads, providers)
     usable = [candidate for candidate in _ENGINES if candidate in engines]
     if not usable:
         raise ArtifactError(
@@ -64,11 +75,15 @@ def load_engine(name: str, folder: Path, engines: dict[str, EngineEntry], thread
     return _load(usable[-1], folder, engines[usable[-1]], threads)
 
 
-def _load(name: str, folder: Path, entry: EngineEntry, threads: int) -> Engine:
+def _load(
+    name: str, folder: Path, entry: EngineEntry, threads: int, providers: tuple[str, ...] = ()
+) -> Engine:
     target, extra = _ENGINES[name]
     module_name, _, class_name = target.partition(":")
     try:
-        engine: Engine = getattr(importlib.import_module(module_name), class_name)(folder, entry, threads)
+        make = getattr(importlib.import_module(module_name), class_name)
+        more = (providers,) if providers else ()
+        engine: Engine = make(folder, entry, threads, *more)
     except ImportError as error:
         reason = " ".join(str(error).split())
         raise DeviceError(

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_las.config import one_line
-from edge_las.errors import ArtifactError
+from edge_las.errors import ArtifactError, DeviceError
 from edge_las.manifest import EngineEntry, GraphEntry, TensorSpec
 from edge_las.runtime.engine import Array, State
 
+_CPU = ("CPUExecutionProvider",)
 _SPELLER_STATES = ("hidden", "cell", "context", "alignment")
 _DTYPE_NAMES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
@@ -17,10 +18,16 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(self, folder: Path, entry: EngineEntry, threads: int) -> None:
-        """Raises: ImportError without onnxruntime, ArtifactError naming the graph that does not fit."""
-        self._listener = _Graph(folder, entry.listener, threads)
-        self._speller = _Graph(folder, entry.speller, threads)
+    def __init__(
+        self, folder: Path, entry: EngineEntry, threads: int, providers: tuple[str, ...] = _CPU
+    ) -> None:
+        """Raises: ImportError without onnxruntime, ArtifactError naming the graph that does not fit,
+
+        DeviceError naming a provider that this onnxruntime lacks.
+        """
+        _check_providers(providers)
+        self._listener = _Graph(folder, entry.listener, threads, providers)
+        self._speller = _Graph(folder, entry.speller, threads, providers)
         states = [tensor.name for tensor in entry.listener.inputs if tensor.name != "features"]
         self._listener_inputs = ["features", *states]
         self._listener_outputs = ["encoded", "keys", "ctc_log_probs", *(f"next_{name}" for name in states)]
@@ -42,7 +49,7 @@ class OnnxEngine:
 
 
 class _Graph:
-    def __init__(self, folder: Path, entry: GraphEntry, threads: int) -> None:
+    def __init__(self, folder: Path, entry: GraphEntry, threads: int, providers: tuple[str, ...]) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -57,7 +64,7 @@ class _Graph:
         options.log_severity_level = 4
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(folder / entry.file), options, providers=["CPUExecutionProvider"]
+                str(folder / entry.file), options, providers=list(providers)
             )
         except Exception as error:  # onnxruntime's own classes differ between versions
             raise ArtifactError(f"{entry.file}: onnxruntime cannot load it: {one_line(error)}") from None
@@ -67,6 +74,16 @@ class _Graph:
     def run(self, outputs: list[str], inputs: dict[str, Array]) -> list[Array]:
         arrays: list[Array] = self._session.run(outputs, inputs)
         return arrays
+
+
+def _check_providers(providers: tuple[str, ...]) -> None:
+    import onnxruntime
+
+    # onnxruntime itself only warns, and runs on what is left.
+    available = onnxruntime.get_available_providers()
+    for provider in providers:
+        if provider not in available:
+            raise DeviceError(f"this onnxruntime has no {provider}, only {', '.join(available)}")
 
 
 def _check_tensors(file: str, kind: str, expected: tuple[TensorSpec, ...], found: list[Any]) -> None:
