@@ -10,6 +10,8 @@ import numpy.typing as npt
 from edge_las.artifact import Manifest, load_manifest, load_tokens, verify
 from edge_las.config import from_dict
 from edge_las.errors import ArtifactError
+from edge_las.grammar import GRAMMAR_NAME, Grammar, load_grammar
+from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import load_engine
 from edge_las.runtime.gate import GateConfig
 from edge_las.runtime.result import Result, join_results
@@ -17,6 +19,7 @@ from edge_las.runtime.segment import PieceCutter
 from edge_las.runtime.utterance import Setup, Utterance
 from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
+from edge_las.tokens import TokenTable
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -44,8 +47,11 @@ class Recognizer:
         engine: str = "auto",
         threads: int = 1,
         beam_size: int | None = None,
+        providers: tuple[str, ...] = (),
     ) -> "Recognizer":
         """Verify and load an artifact, by default the bundled one; beam_size replaces the manifest's.
+
+        providers: see `engine.load_engine`. A grammar in the artifact holds recognition strictly.
 
         Raises: ArtifactError, or DeviceError if the engine's package is missing.
         """
@@ -55,8 +61,23 @@ class Recognizer:
         search, gate = _settings(manifest)
         if beam_size is not None:
             search = replace(search, beam_size=beam_size)
-        loaded = load_engine(engine, folder, manifest.engines, threads)
-        return cls(Setup(manifest, load_tokens(folder, manifest), loaded, search, gate))
+        loaded = load_engine(engine, folder, manifest.engines, threads, providers)
+        recognizer = cls(Setup(manifest, load_tokens(folder, manifest), loaded, search, gate))
+        if GRAMMAR_NAME not in manifest.files:
+            return recognizer
+        return recognizer.with_grammar(load_grammar(folder / GRAMMAR_NAME))
+
+    def with_grammar(self, grammar: Grammar, config: ConstraintConfig | None = None) -> "Recognizer":
+        """Give a recognizer with the same engine that a grammar holds."""
+        config = config or ConstraintConfig()
+        if config.mode == "off":
+            return Recognizer(replace(self._setup, grammar=None))
+        return Recognizer(replace(self._setup, grammar=Constraint(grammar, self.tokens, config)))
+
+    @property
+    def tokens(self) -> TokenTable:
+        """What the Speller spells with."""
+        return self._setup.tokens
 
     @property
     def manifest(self) -> Manifest:

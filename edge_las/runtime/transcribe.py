@@ -3,7 +3,9 @@
 import argparse
 import json
 
-from edge_las.cli_support import at_least_one, fail
+from edge_las.cli_support import fail
+from edge_las.runtime.grammar_options import add_grammar_arguments, hotword_scorers, with_grammar_options
+from edge_las.runtime.options import add_recognizer_arguments, chosen_profile, load_recognizer
 
 # Small enough that the Listener keeps up with a file as it would with a microphone.
 _BLOCK_S = 0.25
@@ -14,12 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="WAV, FLAC or Ogg Opus, any rate and channels"
     )
-    parser.add_argument("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
-    parser.add_argument("--beam", type=at_least_one, metavar="N", help="hypotheses kept; 1 = greedy search")
-    parser.add_argument(
-        "--threads", type=at_least_one, default=1, metavar="N", help="engine threads (default 1)"
-    )
-    parser.add_argument("--engine", default="auto", help="auto (default), onnx")
+    add_recognizer_arguments(parser)
+    add_grammar_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON line for each file")
 
 
@@ -27,13 +25,14 @@ def run(args: argparse.Namespace) -> int:
     """Transcribe every file that can be read; return 0 if all could."""
     from edge_las.audio import stream_audio
     from edge_las.errors import EdgeLasError
-    from edge_las.runtime.recognizer import Recognizer
 
-    recognizer = Recognizer.load(args.model, args.engine, args.threads, args.beam)
+    recognizer = with_grammar_options(load_recognizer(args, chosen_profile(args)), args)
+    scorers = hotword_scorers(recognizer, args)
     status = 0
     for name in args.files:
         try:
-            result = recognizer.transcribe(stream_audio(name, recognizer.sample_rate, _BLOCK_S))
+            audio = stream_audio(name, recognizer.sample_rate, _BLOCK_S)
+            result = recognizer.transcribe(audio, scorers)
         except EdgeLasError as error:
             status = fail(error)
             continue

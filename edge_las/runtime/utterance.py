@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edge_las.artifact import Manifest
 from edge_las.errors import AudioError
+from edge_las.runtime.constraint import Constrained, Constraint
 from edge_las.runtime.engine import Engine, EngineSpeller
 from edge_las.runtime.gate import GateConfig, LevelMeter, expected_ctc_tokens
 from edge_las.runtime.listener_stream import Heard, ListenerStream
@@ -39,6 +40,7 @@ class Setup:
     engine: Engine
     search: BeamConfig
     gate: GateConfig
+    grammar: Constraint | None = None
 
     @property
     def frame_s(self) -> float:
@@ -97,11 +99,11 @@ class Utterance:
         """Spell what was heard; the utterance is then over."""
         started = time.perf_counter()
         self._finished = True
-        hypotheses: list[Hypothesis] = []
+        found = Constrained([], [], None)
         heard = self._listener.finish() if self._is_loud_enough() else None
         if heard is not None and self._has_ctc_tokens(heard):
-            hypotheses = self._search(heard)
-        result = self._result(hypotheses, heard)
+            found = self._search(heard)
+        result = self._result(found, heard)
         finish_s = time.perf_counter() - started
         self._processing_s += finish_s
         return replace(
@@ -118,26 +120,42 @@ class Utterance:
         expected = expected_ctc_tokens(heard.ctc_log_probs, self._setup.tokens.blank_id)
         return expected >= self._setup.gate.gate_min_ctc_tokens
 
-    def _search(self, heard: Heard) -> list[Hypothesis]:
+    def _search(self, heard: Heard) -> Constrained:
         setup = self._setup
         graph = setup.manifest.engines[setup.engine.name].speller
         speller = EngineSpeller(setup.engine, graph, heard.encoded, heard.keys)
         most = int(setup.manifest.speller.max_tokens_per_s * self.duration_s) + _EXTRA_TOKENS
         config = replace(setup.search, max_tokens=most)
-        if config.beam_size == 1 and not self._scorers:
-            return [greedy_search(speller, config)]
-        return beam_search(speller, config, heard.ctc_log_probs, self._scorers)
 
-    def _result(self, hypotheses: list[Hypothesis], heard: Heard | None) -> Result:
+        def search(more: Sequence[Scorer]) -> list[Hypothesis]:
+            scorers = [*self._scorers, *more]
+            if config.beam_size == 1 and not scorers and not setup.grammar:
+                return [greedy_search(speller, config)]
+            return beam_search(speller, config, heard.ctc_log_probs, scorers)
+
+        if setup.grammar:
+            return setup.grammar.search(search, config)
+        hypotheses = search([])
+        return Constrained(hypotheses, hypotheses, None)
+
+    def _result(self, found: Constrained, heard: Heard | None) -> Result:
         tokens, setup = self._setup.tokens, self._setup
-        best = hypotheses[0] if hypotheses else None
-        confidence = mean_prob(best.token_log_probs) if best else 0.0
-        text = tokens.decode(best.tokens) if best else ""
-        if best is None or heard is None or not text or confidence < setup.gate.gate_min_confidence:
-            return Result("", 0.0, (), (), self.duration_s, 0.0, 0.0)
+        nothing = Result("", 0.0, (), (), self.duration_s, 0.0, 0.0)
+        # What was heard without the grammar tells whether it was speech at all.
+        if heard is None or not found.free or not self._is_believed(found.free[0]):
+            return nothing
+        best = found.kept[0] if found.kept else None
+        if best is None or not tokens.decode(best.tokens):
+            return replace(nothing, intent=found.intent)
+        confidence, text = mean_prob(best.token_log_probs), tokens.decode(best.tokens)
         words = words_of(best, tokens, heard.ctc_log_probs, setup.frame_s, self.duration_s)
-        nbest = distinct_texts(hypotheses, tokens)
-        return Result(text, confidence, words, nbest, self.duration_s, 0.0, 0.0, finished=best.finished)
+        nbest = distinct_texts(found.kept, tokens)
+        return Result(
+            text, confidence, words, nbest, self.duration_s, 0.0, 0.0, found.intent, finished=best.finished
+        )
+
+    def _is_believed(self, hypothesis: Hypothesis) -> bool:
+        return mean_prob(hypothesis.token_log_probs) >= self._setup.gate.gate_min_confidence
 
 
 class PartialText:

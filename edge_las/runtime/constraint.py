@@ -1,0 +1,139 @@
+"""Commands: recognition kept in a grammar, and "outside the grammar" where something else was said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_las.errors import ConfigError
+from edge_las.grammar import Grammar, phrases_grammar
+from edge_las.search.automaton import Automaton
+from edge_las.search.config import BeamConfig
+from edge_las.search.fusion import Scorer
+from edge_las.search.grammar import GrammarScorer
+from edge_las.search.hotwords import HotwordScorer
+from edge_las.search.hypothesis import Hypothesis
+from edge_las.tokens import SPECIALS, WORD_MARK, TokenTable
+
+MODES = ("strict", "soft", "off")
+Search = Callable[[Sequence[Scorer]], list[Hypothesis]]
+
+
+@dataclass(frozen=True)
+class ConstraintConfig:
+    """How a grammar holds recognition."""
+
+    # strict: a sentence of the grammar or nothing. soft: other text may come out, and has no intent.
+    mode: str = "strict"
+    # soft: what text outside the grammar must be better by, in nats.
+    weight: float = 6.0
+    # strict: what the best sentence of the grammar may be worse by than free text, in nats a token.
+    max_loss: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigError(f"grammar mode is {self.mode!r}, must be one of {', '.join(MODES)}")
+        for name in ("weight", "max_loss"):
+            if not getattr(self, name) >= 0.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
+
+
+@dataclass(frozen=True)
+class Constrained:
+    """What was found: `free` as heard without the grammar; `kept` is empty where that was outside of it."""
+
+    free: list[Hypothesis]
+    kept: list[Hypothesis]
+    intent: dict[str, Any] | None
+
+
+class Constraint:
+    """A grammar that a recognizer's utterances share."""
+
+    def __init__(self, grammar: Grammar, tokens: TokenTable, config: ConstraintConfig) -> None:
+        self.grammar, self._tokens, self._config = grammar, tokens, config
+        self._automaton = Automaton(grammar)
+        weight = config.weight if config.mode == "soft" else math.inf
+        self._scorer = GrammarScorer(self._automaton, tokens.pieces, tokens.eos_id, weight)
+
+    def search(self, search: Search, config: BeamConfig) -> Constrained:
+        """Search freely, and in the grammar where that did not end in it."""
+        if self._config.mode == "soft":
+            found = search([self._scorer])
+            return Constrained(found, found, self._intent(found))
+        free = search([])
+        if not free or not self._tokens.decode(free[0].tokens):
+            return Constrained(free, [], None)
+        if self._is_inside(free[0]):
+            kept = [hypothesis for hypothesis in free if self._is_inside(hypothesis)]
+            return Constrained(free, kept, self._intent(kept))
+        kept = [found for found in search([self._scorer]) if self._is_inside(found)]
+        loss = loss_per_token(free[0], kept[0], config.length_penalty) if kept else math.inf
+        if loss > self._config.max_loss:
+            return Constrained(free, [], self._outside(free[0], loss))
+        return Constrained(free, kept, self._intent(kept))
+
+    def _is_inside(self, hypothesis: Hypothesis) -> bool:
+        return hypothesis.finished and self._automaton.accepts(self._tokens.decode(hypothesis.tokens))
+
+    def _intent(self, hypotheses: list[Hypothesis]) -> dict[str, Any] | None:
+        match = self._automaton.interpret(self._tokens.decode(hypotheses[0].tokens)) if hypotheses else None
+        return {"intent": match.intent, "slots": match.slots} if match else None
+
+    def _outside(self, free: Hypothesis, loss: float) -> dict[str, Any]:
+        heard = self._tokens.decode(free.tokens)
+        rounded = round(loss, 3) if math.isfinite(loss) else None
+        return {"intent": None, "slots": {}, "outside_grammar": True, "heard": heard, "loss": rounded}
+
+
+def loss_per_token(free: Hypothesis, kept: Hypothesis, length_penalty: float) -> float:
+    """Compute what the grammar costs: the difference of the search scores, in nats a token of `kept`."""
+    totals = [item.score * (len(item.tokens) + 1) ** length_penalty for item in (free, kept)]
+    return (totals[0] - totals[1]) / (len(kept.tokens) + 1)
+
+
+def alphabet_of(tokens: TokenTable) -> frozenset[str]:
+    """List the letters that the tokens spell."""
+    return frozenset("".join(tokens.pieces[len(SPECIALS) :])) - {WORD_MARK}
+
+
+def read_phrases(path: str | Path, tokens: TokenTable, language: str) -> Grammar:
+    """Make a grammar of a file with a phrase a line; `#` begins a comment.
+
+    Raises: ConfigError naming file and line.
+    """
+    return phrases_grammar(_lines(path), alphabet_of(tokens), language, str(path))
+
+
+def read_hotwords(path: str | Path, tokens: TokenTable, boost: float = 4.0) -> HotwordScorer:
+    """Read a file with a phrase a line, and if wanted a tab and its boost in nats.
+
+    Raises: ConfigError naming file and line.
+    """
+    boosts: dict[str, float] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        phrase, _, amount = line.partition("\t")
+        if not phrase.strip() or phrase.startswith("#"):
+            continue
+        try:
+            boosts[" ".join(phrase.lower().split())] = float(amount) if amount.strip() else boost
+        except ValueError:
+            raise ConfigError(f"{path}: line {number}: {amount!r} is no boost") from None
+    if not boosts:
+        raise ConfigError(f"{path}: holds no phrase")
+    try:
+        return HotwordScorer(tokens.pieces, boosts, tokens.eos_id)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _lines(path: str | Path) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8") from None
