@@ -4,7 +4,7 @@ DEMO ?= librispeech-12061.opus librispeech-12081.flac kathleen-00011.opus speech
 SPEECH ?= $(wildcard ../shared/speech/manifest.tsv)
 # Given as the folder or as the manifest in it.
 SPEECH_DIR = $(patsubst %/manifest.tsv,%,$(SPEECH))
-APT_PACKAGES = libportaudio2 espeak-ng flite
+APT_PACKAGES = libportaudio2 espeak-ng flite pulseaudio pulseaudio-utils libasound2-plugins
 PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES = edge_las export benchmarks tests
 

@@ -9,7 +9,7 @@ import pytest
 # Programs without which the tests of a marker have nothing to run on.
 PROGRAMS = {
     "emulated": ("qemu-aarch64-static", "mmdebstrap"),
-    "audio_stack": ("pulseaudio", "paplay"),
+    "audio_stack": ("pulseaudio", "paplay", "pactl"),
 }
 
 

@@ -1,0 +1,252 @@
+"""Finds where speech begins and ends in a stream: a voice activity detector under a pure state machine."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_las.audio import float_to_pcm, level_dbfs
+from edge_las.errors import ConfigError, DeviceError
+
+FloatArray = npt.NDArray[np.float32]
+
+# webrtcvad takes frames of 10, 20 or 30 ms only.
+FRAME_S = 0.02
+# An utterance longer than this part of the maximum may end at a shorter pause: better than in a word.
+_LONG_PART = 0.6
+_SHORT_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True)
+class EndpointConfig:
+    """Limits of an utterance, in seconds."""
+
+    # Taken from before the first voiced frame, so that a soft beginning isn't clipped.
+    pre_roll_s: float = 0.3
+    # Voiced time, within twice as long, that makes a beginning: clicks don't.
+    min_speech_s: float = 0.1
+    # The detector holds on for up to 0.1 s after speech: together at most 0.5.
+    trailing_silence_s: float = 0.4
+    max_utterance_s: float = 15.0
+    # Quieter frames are never speech, whatever the detector says.
+    min_level_dbfs: float = -60.0
+
+    def __post_init__(self) -> None:
+        for name in ("min_speech_s", "trailing_silence_s"):
+            if not getattr(self, name) >= FRAME_S:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least {FRAME_S}")
+        if not self.pre_roll_s >= 0.0:
+            raise ConfigError(f"pre_roll_s is {self.pre_roll_s}, must not be negative")
+        least = self.pre_roll_s + 2 * self.min_speech_s + self.trailing_silence_s
+        if not self.max_utterance_s >= least:
+            raise ConfigError(
+                f"max_utterance_s is {self.max_utterance_s}, shorter than pre-roll, "
+                f"beginning and trailing silence together ({least:g})"
+            )
+
+
+class Change(Enum):
+    """What a frame changed."""
+
+    NONE = "none"
+    START = "start"
+    END_SILENCE = "silence"
+    END_LIMIT = "limit"
+
+
+class SpeechStates:
+    """Speech or silence, from one flag for each frame; knows no samples.
+
+    Until the change to START is given, lead_frames is 0; then it tells how many of the latest frames,
+    the present one included, belong to the utterance.
+    """
+
+    def __init__(self, config: EndpointConfig) -> None:
+        self._least = frames_in(config.min_speech_s)
+        self._pre_roll = frames_in(config.pre_roll_s)
+        self._trailing = frames_in(config.trailing_silence_s)
+        # Rounded down: the recognizer's own limit must hold.
+        self._max = int(config.max_utterance_s / FRAME_S + 1e-6)
+        self._recent: deque[bool] = deque(maxlen=2 * self._least)
+        self._unused = 0  # frames since the last utterance
+        self._length = 0
+        self._silent = 0
+        self.lead_frames = 0
+
+    @property
+    def in_speech(self) -> bool:
+        """Whether an utterance is going on."""
+        return self._length > 0
+
+    @property
+    def held_frames(self) -> int:
+        """The most frames that lead_frames can tell."""
+        return self._pre_roll + 2 * self._least
+
+    def step(self, voiced: bool) -> Change:
+        """Take the next frame's flag."""
+        return self._in_speech(voiced) if self._length else self._in_silence(voiced)
+
+    def _in_silence(self, voiced: bool) -> Change:
+        self._recent.append(voiced)
+        self._unused += 1
+        if not voiced or sum(self._recent) < self._least:
+            return Change.NONE
+        first = list(self._recent).index(True)
+        lead = min(len(self._recent) - first + self._pre_roll, self._unused, self._max - 1)
+        self.lead_frames, self._length, self._silent = lead, lead, 0
+        return Change.START
+
+    def _in_speech(self, voiced: bool) -> Change:
+        self._length += 1
+        self._silent = 0 if voiced else self._silent + 1
+        if self._silent >= self._pause_that_ends():
+            self._end()
+            return Change.END_SILENCE
+        if self._length >= self._max:
+            self._end()
+            # Speech goes on: its next voiced frame begins an utterance at once.
+            self._recent.extend([True] * self._least)
+            return Change.END_LIMIT
+        return Change.NONE
+
+    def _pause_that_ends(self) -> int:
+        if self._length < _LONG_PART * self._max:
+            return self._trailing
+        return min(self._trailing, frames_in(_SHORT_PAUSE_S))
+
+    def _end(self) -> None:
+        self._recent.clear()
+        self.lead_frames = self._length = self._silent = self._unused = 0
+
+
+class VoiceDetector(Protocol):
+    """Tells speech from everything else."""
+
+    def is_speech(self, frame: FloatArray) -> bool:
+        """Judge the next frame of the stream, (FRAME_S * sample_rate,)."""
+
+
+class WebrtcDetector:
+    """WebRTC's detector; mode 0 flags most, 3 least."""
+
+    def __init__(self, sample_rate: int, mode: int = 3) -> None:
+        try:
+            import webrtcvad
+        except ImportError:
+            raise DeviceError(
+                "the voice activity detector needs webrtcvad: pip install 'edge-las[mic]', or --vad energy"
+            ) from None
+        if sample_rate not in (8000, 16000, 32000, 48000):
+            raise DeviceError(f"webrtcvad cannot take {sample_rate} Hz, use --vad energy")
+        self._vad: Any = webrtcvad.Vad(mode)
+        self._sample_rate = sample_rate
+
+    def is_speech(self, frame: FloatArray) -> bool:
+        """Judge the next frame."""
+        return bool(self._vad.is_speech(float_to_pcm(frame).tobytes(), self._sample_rate))
+
+
+class EnergyDetector:
+    """Speech is what stands out from the quietest sound lately; needs no package."""
+
+    _ABOVE_DB = 9.0
+    # The floor follows louder noise slowly, a quieter room at once.
+    _RISE_DB = 3.0 * FRAME_S
+    _RISE_IN_SPEECH_DB = 0.5 * FRAME_S
+
+    def __init__(self) -> None:
+        self._floor_dbfs = -50.0
+
+    def is_speech(self, frame: FloatArray) -> bool:
+        """Judge the next frame."""
+        level = max(level_dbfs(frame), -90.0)
+        voiced = level > self._floor_dbfs + self._ABOVE_DB
+        self._floor_dbfs += self._RISE_IN_SPEECH_DB if voiced else self._RISE_DB
+        self._floor_dbfs = min(self._floor_dbfs, level)
+        return voiced
+
+
+@dataclass(frozen=True)
+class SpeechStart:
+    """An utterance begins with the sample at time_s."""
+
+    time_s: float
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Samples of the utterance, (s,)."""
+
+    samples: FloatArray
+
+
+@dataclass(frozen=True)
+class SpeechEnd:
+    """The utterance ended with the sample before time_s; reason is silence, limit, or the caller's."""
+
+    time_s: float
+    reason: str
+
+
+class Endpointer:
+    """Cuts utterances out of a stream: the same ones however it is cut into blocks."""
+
+    def __init__(self, detector: VoiceDetector, config: EndpointConfig, sample_rate: int) -> None:
+        self._detector = detector
+        self._config = config
+        self._sample_rate = sample_rate
+        self._frame = round(FRAME_S * sample_rate)
+        self._least_energy = self._frame * 10.0 ** (config.min_level_dbfs / 10.0)
+        self._rest = np.zeros(0, dtype=np.float32)
+        self._done = 0  # samples judged so far
+        self._reset()
+
+    def _reset(self) -> None:
+        self._states = SpeechStates(self._config)
+        self._held: deque[FloatArray] = deque(maxlen=max(1, self._states.held_frames))
+
+    def accept(self, samples: FloatArray) -> Iterator[SpeechStart | Speech | SpeechEnd]:
+        """Take samples (s,) and yield what happens in them."""
+        samples = np.concatenate([self._rest, samples])
+        whole = samples.size // self._frame * self._frame
+        self._rest = samples[whole:].copy()
+        for start in range(0, whole, self._frame):
+            yield from self._judge(samples[start : start + self._frame])
+
+    def finish(self, reason: str) -> Iterator[Speech | SpeechEnd]:
+        """End the utterance that may be going on, with all samples; what comes next is another stream."""
+        rest, self._rest = self._rest, self._rest[:0]
+        self._done += rest.size
+        if self._states.in_speech:
+            yield Speech(rest)
+            yield SpeechEnd(self._done / self._sample_rate, reason)
+        self._reset()
+
+    def _judge(self, frame: FloatArray) -> Iterator[SpeechStart | Speech | SpeechEnd]:
+        self._done += frame.size
+        loud = float(np.dot(frame, frame)) >= self._least_energy
+        voiced = self._detector.is_speech(frame) and loud
+        was_in_speech = self._states.in_speech
+        change = self._states.step(voiced)
+        if was_in_speech:
+            yield Speech(frame)
+        else:
+            self._held.append(frame)
+        if change is Change.START:
+            frames = list(self._held)[-self._states.lead_frames :]
+            self._held.clear()
+            lead = np.concatenate(frames)
+            yield SpeechStart((self._done - lead.size) / self._sample_rate)
+            yield Speech(lead)
+        elif change is not Change.NONE:
+            yield SpeechEnd(self._done / self._sample_rate, change.value)
+
+
+def frames_in(seconds: float) -> int:
+    """Count the frames that cover a time."""
+    return int(np.ceil(seconds / FRAME_S - 1e-6))

@@ -1,0 +1,107 @@
+"""Where live sound comes from: what a source gives, and those that are not microphones."""
+
+import os
+import select
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_las.audio import StreamingResampler, pcm_to_float, stream_audio
+from edge_las.errors import AudioError
+
+FloatArray = npt.NDArray[np.float32]
+
+BLOCK_S = 0.1
+# A source returns at least this often, so that a request to stop is seen.
+WAIT_S = 0.1
+
+
+def no_samples() -> FloatArray:
+    """Return (0,)."""
+    return np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The next samples (s,), mono at the wanted rate, and what went wrong just before them.
+
+    overflows counts losses of samples, lost_s their length as far as it is known;
+    interrupted tells that the sound before and after do not belong together.
+    """
+
+    samples: FloatArray = field(default_factory=no_samples)
+    overflows: int = 0
+    lost_s: float = 0.0
+    notice: str = ""
+    interrupted: bool = False
+
+
+class Source(Protocol):
+    """A stream of sound."""
+
+    def read(self) -> Block | None:
+        """Return the next block, perhaps an empty one; None at the end."""
+
+    def close(self) -> None:
+        """Let go of the device or file."""
+
+
+class FileSource:
+    """A file, as fast as it is taken."""
+
+    def __init__(self, path: str | Path, sample_rate: int, block_s: float = BLOCK_S) -> None:
+        self._blocks: Iterator[FloatArray] = stream_audio(path, sample_rate, block_s)
+
+    def read(self) -> Block | None:
+        """Return the next block."""
+        samples = next(self._blocks, None)
+        return None if samples is None else Block(samples)
+
+    def close(self) -> None:
+        """Forget the file."""
+        self._blocks = iter(())
+
+
+class PcmSource:
+    """Raw 16-bit little-endian PCM from a file descriptor, such as standard input's."""
+
+    def __init__(self, descriptor: int, from_hz: int, channels: int, sample_rate: int) -> None:
+        self._descriptor = descriptor
+        self._channels = channels
+        self._bytes = max(1, round(BLOCK_S * from_hz)) * 2 * channels
+        self._resampler = StreamingResampler(from_hz, sample_rate)
+        self._rest = b""
+        self._ended = False
+
+    def read(self) -> Block | None:
+        """Return what has arrived, after at most WAIT_S."""
+        if self._ended:
+            return None
+        if not select.select([self._descriptor], [], [], WAIT_S)[0]:
+            return Block()
+        data = os.read(self._descriptor, self._bytes)
+        if not data:
+            self._ended = True
+            if self._rest:
+                raise AudioError(f"standard input ends within a sample of {self._channels} channels")
+            return Block(self._resampler.finish())
+        data = self._rest + data
+        whole = len(data) // (2 * self._channels) * 2 * self._channels
+        self._rest = data[whole:]
+        pcm = np.frombuffer(data[:whole], dtype="<i2").astype(np.int16)
+        return Block(self._resampler.accept(mono(pcm_to_float(pcm).reshape(-1, self._channels))))
+
+    def close(self) -> None:
+        """Leave the descriptor to its owner."""
+
+
+def mono(samples: FloatArray) -> FloatArray:
+    """Mix samples (s, channels) down to (s,)."""
+    if samples.shape[1] == 1:
+        return np.ascontiguousarray(samples[:, 0])
+    mixed: FloatArray = samples.mean(axis=1, dtype=np.float32)
+    return mixed
