@@ -55,9 +55,9 @@ class Constraint:
 
     def __init__(self, grammar: Grammar, tokens: TokenTable, config: ConstraintConfig) -> None:
         self.grammar, self._tokens, self._config = grammar, tokens, config
-        self._automaton = Automaton(grammar)
+        self.automaton = Automaton(grammar)
         weight = config.weight if config.mode == "soft" else math.inf
-        self._scorer = GrammarScorer(self._automaton, tokens.pieces, tokens.eos_id, weight)
+        self._scorer = GrammarScorer(self.automaton, tokens.pieces, tokens.eos_id, weight)
 
     def search(self, search: Search, config: BeamConfig) -> Constrained:
         """Search freely, and in the grammar where that did not end in it."""
@@ -77,10 +77,10 @@ class Constraint:
         return Constrained(free, kept, self._intent(kept))
 
     def _is_inside(self, hypothesis: Hypothesis) -> bool:
-        return hypothesis.finished and self._automaton.accepts(self._tokens.decode(hypothesis.tokens))
+        return hypothesis.finished and self.automaton.accepts(self._tokens.decode(hypothesis.tokens))
 
     def _intent(self, hypotheses: list[Hypothesis]) -> dict[str, Any] | None:
-        match = self._automaton.interpret(self._tokens.decode(hypotheses[0].tokens)) if hypotheses else None
+        match = self.automaton.interpret(self._tokens.decode(hypotheses[0].tokens)) if hypotheses else None
         return {"intent": match.intent, "slots": match.slots} if match else None
 
     def _outside(self, free: Hypothesis, loss: float) -> dict[str, Any]:
