@@ -18,8 +18,10 @@ def wheel(repo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.Z
     for file in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(repo_dir / file, source)
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(repo_dir / "edge_las", source / "edge_las", ignore=ignored)
-    for room in ("export", "benchmarks", "tests", "firmware_configs"):
+    # As in the checkout: edge_las/firmware_configs is a link.
+    shutil.copytree(repo_dir / "edge_las", source / "edge_las", ignore=ignored, symlinks=True)
+    shutil.copytree(repo_dir / "firmware_configs", source / "firmware_configs")
+    for room in ("export", "benchmarks", "tests"):
         (source / room).mkdir()
         (source / room / "__init__.py").touch()
     model = source / "edge_las" / "models" / "probe"
@@ -40,6 +42,17 @@ def test_wheel_holds_every_module_recipe_and_model(wheel: zipfile.ZipFile, repo_
     for pattern in ("**/*.py", "train/recipes/*.toml", "models/**/*.*"):
         wanted |= {path.relative_to(repo_dir).as_posix() for path in (repo_dir / "edge_las").glob(pattern)}
     assert wanted - set(wheel.namelist()) == set()
+
+
+def test_the_installed_wheel_finds_its_device_profiles(
+    wheel: zipfile.ZipFile, repo_dir: Path, tmp_path: Path
+) -> None:
+    files = {f"edge_las/firmware_configs/{path.name}" for path in (repo_dir / "firmware_configs").iterdir()}
+    assert len(files) > 12 and files <= set(wheel.namelist())
+    wheel.extractall(tmp_path)
+    command = [sys.executable, "-m", "edge_las", "profile", "raspberry_pi_4", "--systemd"]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "MemoryMax=384M" in done.stdout
 
 
 def test_wheel_carries_licence_notice_and_command(wheel: zipfile.ZipFile) -> None:
