@@ -1,0 +1,117 @@
+import json
+
+import pytest
+
+from edge_las.cli import main
+from tests.runtime import tone_engine as tones
+from tests.runtime.test_cli import model, write_wav  # noqa: F401
+
+DOMAIN = """
+intents:
+  Count:
+    data:
+      - sentences: ["one {next}", "one {next} four"]
+        slots: {base: 10}
+lists:
+  next: {values: [two, {in: three, out: 3}]}
+"""
+
+
+@pytest.fixture
+def domain(model, tmp_path, capsys):  # noqa: F811
+    pytest.importorskip("hassil")
+    (tmp_path / "d.yaml").write_text(DOMAIN)
+    out = tmp_path / "domain"
+    assert (
+        main(["domain", "build", str(tmp_path / "d.yaml"), "--no-train", "--model", model, "--out", str(out)])
+        == 0
+    )
+    assert "1 intents, 4 sentences" in capsys.readouterr().out
+    return str(out)
+
+
+def heard(capsys, *arguments):
+    assert main(["transcribe", "--json", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_command_has_intent_and_slots(domain, tmp_path, capsys):
+    file = write_wav(tmp_path / "a.wav", tones.say("one three four"))
+    found = heard(capsys, file, "--model", domain)
+    assert found["text"] == "one three four"
+    assert found["intent"] == {"intent": "Count", "slots": {"base": 10, "next": 3}}
+
+
+def test_other_speech_is_outside_the_grammar(domain, tmp_path, capsys):
+    file = write_wav(tmp_path / "a.wav", tones.say("four four two one"))
+    found = heard(capsys, file, "--model", domain)
+    assert (found["text"], found["nbest"], found["words"]) == ("", [], [])
+    assert found["intent"]["intent"] is None
+    assert found["intent"]["outside_grammar"] is True
+    assert found["intent"]["heard"] == "four four two one"
+    soft = heard(capsys, file, "--model", domain, "--grammar", "soft")
+    assert (soft["text"], soft["intent"]) == ("four four two one", None)
+    assert heard(capsys, file, "--model", domain, "--grammar", "off")["intent"] is None
+
+
+def test_silence_is_no_command(domain, tmp_path, capsys):
+    file = write_wav(tmp_path / "a.wav", 0 * tones.say("one"))
+    found = heard(capsys, file, "--model", domain)
+    assert (found["text"], found["intent"]) == ("", None)
+
+
+def test_phrases_and_hotwords(model, tmp_path, capsys):  # noqa: F811
+    (tmp_path / "p.txt").write_text("One, two!\nthree\n")
+    (tmp_path / "h.txt").write_text("two\t2.5\none\n")
+    file = write_wav(tmp_path / "a.wav", tones.say("one two"))
+    options = ["--phrases", str(tmp_path / "p.txt"), "--hotwords", str(tmp_path / "h.txt")]
+    found = heard(capsys, file, "--model", model, *options)
+    assert found["text"] == "one two"
+    assert found["intent"] == {"intent": "phrase", "slots": {"phrase": "One, two!"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("--phrases", "one\nxyz\n", "line 2: 'x' (U+0078) is not in the alphabet of this model"),
+        ("--hotwords", "one\tloud\n", "line 1: 'loud' is no boost"),
+        ("--hotwords", "", "holds no phrase"),
+    ],
+)
+def test_bad_lists_are_named(model, tmp_path, capsys, name, text, message):  # noqa: F811
+    (tmp_path / "list.txt").write_text(text)
+    assert main(["transcribe", "a.wav", "--model", model, name, str(tmp_path / "list.txt")]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path / "list.txt") in error
+    assert message in error
+
+
+def test_domain_test_counts(domain, tmp_path, capsys):
+    said = ["one two", "one three", "four", "one two"]
+    for number, text in enumerate(said):
+        write_wav(tmp_path / f"{number}.wav", tones.say(text))
+    # The third is no command; the last was meant as another, and is confused.
+    rows = [
+        ("0.wav", "one two", ""),
+        ("1.wav", "one three", ""),
+        ("2.wav", "four", ""),
+        ("3.wav", "", "Other"),
+    ]
+    table = "path\ttext\tintent\n" + "".join("\t".join(row) + "\n" for row in rows)
+    (tmp_path / "manifest.tsv").write_text(table)
+    assert main(["domain", "test", domain, "--recordings", str(tmp_path / "manifest.tsv"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["commands"], report["outside"], report["slot_errors"]) == (3, 1, 0)
+    assert report["intent_accuracy"] == pytest.approx(2 / 3, abs=1e-3)
+    assert report["false_accepts"] == 0.0
+    assert report["confusions"] == [["Other", "Count", 1]]
+
+
+def test_domain_build_replaces_no_other_folder(model, tmp_path, capsys):  # noqa: F811
+    pytest.importorskip("hassil")
+    (tmp_path / "d.yaml").write_text(DOMAIN)
+    options = ["domain", "build", str(tmp_path / "d.yaml"), "--no-train", "--model", model, "--out"]
+    assert main([*options, str(tmp_path)]) == 2
+    assert "is no artifact; it is not replaced" in capsys.readouterr().err
+    assert main([*options, model]) == 2
+    assert "is the model that the domain is built from" in capsys.readouterr().err
