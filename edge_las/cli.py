@@ -29,6 +29,9 @@ class Command:
 COMMANDS = {
     "transcribe": Command("edge_las.runtime.transcribe", "print the words of audio files"),
     "info": Command("edge_las.runtime.info", "describe a model"),
+    "verify": Command("edge_las.runtime.verify", "check a model's files, and load it"),
+    "pack": Command("edge_las.runtime.pack", "write a model folder as one file"),
+    "unpack": Command("edge_las.runtime.unpack", "make a model folder of a packed one"),
     "listen": Command("edge_las.runtime.listen", "recognize speech from a microphone as it is spoken"),
     "serve": Command("edge_las.runtime.serve", "serve Home Assistant and others (Wyoming)", extra="serve"),
     "profile": Command("edge_las.runtime.profile", "tell this board and what its device profile sets"),

@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         help="dev recordings to decode; 0 = none")
     add("--max-token-errors", type=float, default=parity.max_token_error_rate, metavar="SHARE",
         help="of tokens that int8 may spell differently from float")
+    add("--min-equal-texts", type=float, default=parity.min_equal_texts, metavar="SHARE",
+        help="of dev recordings that the engines must hear the same in")
     add("--name", default=ExportConfig.name, help="the artifact's name")
     add("--language", default=ExportConfig.language, help="that it recognizes")
     add("--max-utterance-s", type=float, default=ExportConfig.max_utterance_s, metavar="S",
@@ -85,7 +87,11 @@ def _configs(options: argparse.Namespace) -> list[tuple[Path, ExportConfig]]:
         accuracy=_read_json(options.accuracy) if options.accuracy else {},
         calibration=CalibrationConfig(clips=options.calibration_clips),
         quantize=QuantizeConfig(options.method, options.percentile),
-        parity=ParityConfig(clips=options.dev_clips, max_token_error_rate=options.max_token_errors),
+        parity=ParityConfig(
+            clips=options.dev_clips,
+            max_token_error_rate=options.max_token_errors,
+            min_equal_texts=options.min_equal_texts,
+        ),
     )
     precisions = options.precision.split(",")
     several = len(precisions) > 1

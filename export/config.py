@@ -8,7 +8,7 @@ from export.calibration import CalibrationConfig
 from export.parity import ParityConfig
 from export.quantize import QuantizeConfig
 
-ENGINES = ("onnx",)
+ENGINES = ("onnx", "tflite")
 PRECISIONS = ("int8", "float")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 from edge_las.metrics import wer
@@ -55,7 +56,22 @@ def compare(
         if other.texts:
             found |= _compare_texts(reference, other, said, config)
         results[other.label] = found
+    _compare_engines([other for other in others if other.texts], results, config)
     return results
+
+
+def _compare_engines(
+    others: Sequence[Decoded], results: dict[str, dict[str, float]], config: ParityConfig
+) -> None:
+    """Note how many recordings different engines hear the same in."""
+    for one, other in combinations(others, 2):
+        equal = sum(a == b for a, b in zip(one.texts, other.texts, strict=True)) / len(one.texts)
+        results[other.label][f"equal_texts_{one.label.replace(' ', '_')}"] = equal
+        if equal < config.min_equal_texts:
+            raise ParityError(
+                f"{other.label}: {equal:.1%} of the texts equal those of {one.label}, "
+                f"needed are {config.min_equal_texts:.1%}"
+            )
 
 
 def _token_error_rate(reference: Decoded, other: Decoded, config: ParityConfig) -> float:

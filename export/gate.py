@@ -46,10 +46,13 @@ def prove(
     torch_form, float_form = _torch_form(model, reference.manifest), reference.form("onnx")
     forms = [float_form, *(released.form(engine) for engine in released.manifest.engines)]
     results = {}
-    for form in forms:
+    for form in (*_other_floats(reference, released), *forms):
         if _is_int8(form):
             found = results[form.label] = check_int8(float_form, form, clips, config)
-            progress(f"{form.label}: encoded frames {found['encoded_snr_db']:.1f} dB above rounding")
+            progress(
+                f"{form.label}: encoded frames {found['encoded_snr_db']:.1f} dB above rounding, "
+                f"Speller's probabilities {found['speller_distance']:.3f} off"
+            )
         else:
             found = results[form.label] = check_float(torch_form, form, clips, config)
             progress(f"{form.label}: equals torch to {max(found.values()):.1e}")
@@ -58,6 +61,12 @@ def prove(
         for label, found in compare(decoded, dev[: config.clips], config).items():
             results.setdefault(label, {}).update(found)
     return results
+
+
+def _other_floats(reference: Built, released: Built) -> list[Form]:
+    """List the float forms that int8 ones were made of; the float ONNX form is always looked at."""
+    made_of = [engine for engine, entry in released.manifest.engines.items() if entry.precision == "int8"]
+    return [reference.form(engine) for engine in made_of if engine != "onnx"]
 
 
 def _decode_all(

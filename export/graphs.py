@@ -116,10 +116,9 @@ def listener_graph(model: LasModel, chunk_frames: int) -> Graph:
     return Graph(ListenerChunk(model).eval(), inputs, outputs, {})
 
 
-def speller_graph(model: LasModel) -> Graph:
-    """Describe the Speller's step; batch and frames are dynamic."""
-    # Sizes that differ from each other and from 1, so that none is taken for a constant.
-    batch, frames = 3, 13
+def speller_graph(model: LasModel, batch: int = 3, frames: int = 13) -> Graph:
+    """Describe the Speller's step; batch and frames are dynamic, those of the example as given."""
+    # By default sizes that differ from each other and from 1, so that none is taken for a constant.
     state = model.speller.initial_state(batch, frames)
     keys = torch.zeros(1, frames, model.speller.attention.key.out_features)
     inputs = {

@@ -36,7 +36,10 @@ from edge_las.train.listener import CompactListener
 from edge_las.train.model import LasModel
 from export.config import ExportConfig
 
-_TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+_TOOLS = (
+    "torch", "onnx", "onnxscript", "onnxruntime", "numpy",
+    "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert",
+)  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -28,10 +28,14 @@ class ParityConfig:
     max_float_difference: float = 1e-4
     # int8 against float: the encoded frames of each clip.
     min_encoded_snr_db: float = 10.0
+    # int8 against float: the Speller's probabilities along float's own tokens, mean total variation distance.
+    max_speller_distance: float = 0.1
     # int8 against float, greedy: token errors on the dev recordings, as a share of the tokens.
     max_token_error_rate: float = 0.10
     # int8 against float, beam: word error rates on the dev recordings, absolute.
     max_wer_increase: float = 0.01
+    # One engine's int8 against another's: recordings with the same text, as a share.
+    min_equal_texts: float = 0.9
     # Dev recordings that are decoded; 0 leaves decoding out.
     clips: int = 150
     # Of those, how many are also compared value by value.
@@ -95,11 +99,11 @@ def check_float(
 def check_int8(
     float_form: Form, form: Form, clips: Sequence[FloatArray], config: ParityConfig
 ) -> dict[str, float]:
-    """Compare the encoded frames of an int8 form with the float form's; return their worst SNR in dB.
+    """Compare an int8 form's encoded frames and Speller with the float form's.
 
-    Raises: ParityError with the SNR.
+    Returns the worst SNR in dB and the worst distance. Raises: ParityError with either.
     """
-    ratios = []
+    ratios, distances = [], []
     for number, samples in enumerate(clips):
         expected, got = float_form.listen(samples), form.listen(samples)
         ratios.append(snr_db(expected.encoded, got.encoded))
@@ -108,7 +112,30 @@ def check_int8(
                 f"{form.label}: encoded frames of clip {number} are {ratios[-1]:.1f} dB above rounding, "
                 f"needed are {config.min_encoded_snr_db:g}"
             )
-    return {"encoded_snr_db": min(ratios)}
+        distances.append(_speller_distance(float_form, form, expected, number))
+        if not distances[-1] <= config.max_speller_distance:
+            raise ParityError(
+                f"{form.label}: the Speller's probabilities are {distances[-1]:.3f} off for clip {number}, "
+                f"allowed are {config.max_speller_distance:g}"
+            )
+    return {"encoded_snr_db": min(ratios), "speller_distance": max(distances)}
+
+
+def _speller_distance(float_form: Form, form: Form, heard: Heard, number: int) -> float:
+    """Lead both forms along the tokens that float spells; every row of the batch must stay close."""
+    tokens = (2, *float_form.spell(heard, BeamConfig())[:30])
+    batch = (1, 3, 4, 6)[number % 4]
+    states = []
+    for one in (float_form, form):
+        start = one.speller(heard).initial_state()
+        states.append({name: np.repeat(array, batch, axis=0) for name, array in start.items()})
+    total = 0.0
+    for token in tokens:
+        fed = np.full(batch, token, dtype=np.int64)
+        expected, states[0] = float_form.speller(heard).step(fed, states[0])
+        got, states[1] = form.speller(heard).step(fed, states[1])
+        total += float(np.max(0.5 * np.sum(np.abs(np.exp(expected) - np.exp(got)), axis=1)))
+    return total / len(tokens)
 
 
 def snr_db(expected: Array, got: Array) -> float:

@@ -14,11 +14,13 @@ from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.model import LasModel
 from export.build_onnx import build_float, build_int8
-from export.calibration import CalibrationClip, choose, feeds_of, list_hash
+from export.build_tflite import build_float_tflite, build_int8_tflite
+from export.calibration import CalibrationClip, Feed, choose, feeds_of, list_hash
 from export.config import ExportConfig
 from export.gate import Built, prove
 from export.package import describe_artifact, describe_origin, measured, seal, staged
 from export.recordings import Recording, load_recordings
+from export.to_tflite import need_tools
 
 Progress = Callable[[str], None]
 T = TypeVar("T")
@@ -51,15 +53,19 @@ def export(
 
     Raises: ParityError where two forms of the model differ; ConfigError, ArtifactError.
     """
+    if "tflite" in config.engines:
+        need_tools()
     with _one_thread(), tempfile.TemporaryDirectory() as scratch, staged(out) as folder:
-        progress("float graphs")
-        reference = _built(source, Path(scratch), _float_entry(source, Path(scratch), config), [], config)
+        # The float ONNX graphs are what every other form is measured against.
+        engines = tuple(dict.fromkeys(("onnx", *config.engines)))
+        entries = _float_entries(source, Path(scratch), engines, config, progress)
+        reference = _built(source, Path(scratch), entries, [], config)
         clips = choose(source.recordings, config.calibration) if config.precision == "int8" else []
         if clips:
-            entry = _quantize(source, clips, reference.folder, folder, config, progress)
+            entries = _quantize(source, clips, reference.folder, folder, config, progress)
         else:
-            entry = _float_entry(source, folder, config)
-        released = _built(source, folder, entry, clips, config)
+            entries = _float_entries(source, folder, config.engines, config, progress)
+        released = _built(source, folder, entries, clips, config)
         parity = prove(source.model, source.recordings, reference, released, config.parity, progress)
         manifest = replace(
             released.manifest, parity={name: measured(found) for name, found in parity.items()}
@@ -79,17 +85,29 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _float_entry(source: Source, folder: Path, config: ExportConfig) -> EngineEntry:
-    return build_float(source.model, config.chunk_frames, folder)
+def _float_entries(
+    source: Source, folder: Path, engines: Sequence[str], config: ExportConfig, progress: Progress
+) -> dict[str, EngineEntry]:
+    entries = {}
+    for engine in engines:
+        progress(f"{engine}: float graphs")
+        if engine == "onnx":
+            entries[engine] = build_float(source.model, config.chunk_frames, folder)
+        else:
+            entries[engine] = build_float_tflite(
+                source.model, config.chunk_frames, config.max_utterance_s, folder
+            )
+    return entries
 
 
 def _built(
-    source: Source, folder: Path, entry: EngineEntry, clips: list[CalibrationClip], config: ExportConfig
-) -> Built:
+    source: Source, folder: Path, entries: dict[str, EngineEntry],
+    clips: list[CalibrationClip], config: ExportConfig,
+) -> Built:  # fmt: skip
     """Seal a folder of graphs, so that the runtime can load it."""
     calibration = CalibrationEntry(list_hash(clips), len(clips))
     origin = describe_origin(source.checkpoint, calibration)
-    manifest = describe_artifact(folder, source.model, source.tokens, {"onnx": entry}, origin, config)
+    manifest = describe_artifact(folder, source.model, source.tokens, entries, origin, config)
     seal(folder, manifest)
     return Built(folder, manifest)
 
@@ -97,9 +115,20 @@ def _built(
 def _quantize(
     source: Source, clips: list[CalibrationClip], reference: Path, folder: Path,
     config: ExportConfig, progress: Progress,
-) -> EngineEntry:  # fmt: skip
-    feeds = feeds_of(source.model, source.tokens, clips, config.chunk_frames, config.calibration.max_seconds)
-    return build_int8(reference, folder, _counted(feeds, len(clips), progress), config.quantize)
+) -> dict[str, EngineEntry]:  # fmt: skip
+    def feeds(engine: str) -> Iterator[tuple[list[Feed], list[Feed]]]:
+        seen = feeds_of(
+            source.model, source.tokens, clips, config.chunk_frames, config.calibration.max_seconds
+        )
+        return _counted(seen, len(clips), lambda line: progress(f"{engine} {line}"))
+
+    entries = {}
+    for engine in config.engines:
+        if engine == "onnx":
+            entries[engine] = build_int8(reference, folder, feeds(engine), config.quantize)
+        else:
+            entries[engine] = build_int8_tflite(reference, folder, feeds(engine))
+    return entries
 
 
 def _counted(items: Iterator[T], total: int, progress: Progress) -> Iterator[T]:

@@ -82,10 +82,13 @@ def make_checkpoint(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def make_artifact(folder: Path, precision: str = "int8", seed: int = 0) -> Manifest:
+def make_artifact(
+    folder: Path, precision: str = "int8", seed: int = 0, engines: tuple[str, ...] = ("onnx",)
+) -> Manifest:
     """Write the tiny model as an artifact; decoding isn't compared: a random model decides by a hair."""
     config = ExportConfig(
         name="tiny",
+        engines=engines,
         precision=precision,
         search=dict(SEARCH),
         calibration=CalibrationConfig(clips=9, max_seconds=3.0),

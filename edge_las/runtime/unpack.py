@@ -1,0 +1,17 @@
+"""`edge-las unpack`: the file that `edge-las pack` wrote to an artifact folder."""
+
+import argparse
+
+from edge_las.packing import unpack
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("file", metavar="FILE", help="packed artifact")
+    parser.add_argument("folder", metavar="DIR", help="folder to make; must not be there yet")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Unpack and verify."""
+    unpack(args.file, args.folder)
+    return 0
