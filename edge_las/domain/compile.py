@@ -29,9 +29,8 @@ def compile_domain(domain: Domain, alphabet: Collection[str]) -> tuple[Grammar, 
 
     Raises: ConfigError naming file and line.
     """
-    compiler = _Compiler(domain, alphabet)
     try:
-        return compiler.run()
+        return _Compiler(domain, alphabet).run()
     except RecursionError:
         raise domain.place.error(0, "templates are nested too deeply") from None
 
@@ -203,8 +202,7 @@ class _Compiler:
         numbers = range(span.first, span.last + 1, span.step)
         if len(numbers) > _MAX_NUMBERS or max(abs(span.first), abs(span.last)) > _MAX_SPELLED:
             raise self._error(
-                f"the range {span.first} to {span.last} is too large: at most {_MAX_NUMBERS} numbers, "
-                f"to {_MAX_SPELLED}"
+                f"the range {span.first} to {span.last} is too large: at most {_MAX_NUMBERS} numbers"
             )
         for number in numbers:
             words = spell_number(number)

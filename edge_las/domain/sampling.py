@@ -18,7 +18,7 @@ INLINE_RANGE = re.compile(r"(\d+)\.\.(\d+)(?:,(\d+))?")
 
 @lru_cache(maxsize=20000)
 def _parse(template: str) -> Any:
-    from hassil.errors import HassilError  # type: ignore[attr-defined]
+    from hassil.errors import HassilError  # type: ignore[attr-defined, unused-ignore]
     from hassil.parse_expression import parse_sentence
 
     try:
