@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # fmt: off
     add("files", nargs="+", metavar="FILE", help="recordings of single utterances to measure with")
     add("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
-    add("--engine", default="auto", help="auto (default), onnx")
+    add("--engine", default="auto", help="auto (default), onnx, tflite")
     add("--beam", type=at_least_one, metavar="N", help="hypotheses kept (default: the model's)")
     add("--threads", type=at_least_one, default=1, metavar="N",
         help="measure at 1 to N engine threads (default 1)")

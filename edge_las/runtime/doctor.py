@@ -50,7 +50,7 @@ class Recording:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
-    parser.add_argument("--engine", default="auto", help="auto (default), onnx")
+    parser.add_argument("--engine", default="auto", help="auto (default), onnx, tflite")
     parser.add_argument("--json", action="store_true", help="print a JSON line for each check")
     add_device_arguments(parser)
 

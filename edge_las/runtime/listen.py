@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=at_least_one, default=1, metavar="N", help="engine threads (default 1)"
     )
-    parser.add_argument("--engine", default="auto", help="auto (default), onnx")
+    parser.add_argument("--engine", default="auto", help="auto (default), onnx, tflite")
     parser.add_argument("--json", action="store_true", help="print every event as a JSON line")
     parser.add_argument("--save", metavar="DIR", help="keep each utterance there as WAV and JSON")
     add_device_arguments(parser)

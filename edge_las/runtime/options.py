@@ -12,7 +12,7 @@ def add_recognizer_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
     parser.add_argument("--beam", type=at_least_one, metavar="N", help="hypotheses kept; 1 = greedy search")
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="engine threads (default 1)")
-    parser.add_argument("--engine", help="auto (default), onnx")
+    parser.add_argument("--engine", help="auto (default), onnx, tflite")
     parser.add_argument(
         "--device",
         metavar="NAME",
