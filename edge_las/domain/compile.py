@@ -15,8 +15,7 @@ from edge_las.grammar import ANY, NOTHING, SPACE, Grammar, GrammarBuilder, spoke
 
 # Orders of a permutation are not listed, but the sets of what was said so far are: 2 ** items.
 _MAX_PERMUTED = 10
-_MAX_NUMBERS = 20_000
-_MAX_SPELLED = 999_999
+_MAX_NUMBERS, _MAX_SPELLED = 20_000, 999_999
 # A number that is read otherwise than by its value: 1st, 2.5, 10:30.
 _ODD_NUMBER = re.compile(r"\d[^\W\d_]|[^\W\d_]\d|\d[.,:/]\d")
 
@@ -201,9 +200,7 @@ class _Compiler:
     def _numbers(self, span: NumberRange, start: int) -> float:
         numbers = range(span.first, span.last + 1, span.step)
         if len(numbers) > _MAX_NUMBERS or max(abs(span.first), abs(span.last)) > _MAX_SPELLED:
-            raise self._error(
-                f"the range {span.first} to {span.last} is too large: at most {_MAX_NUMBERS} numbers"
-            )
+            raise self._error(f"the range {span.first} to {span.last} is too large (over {_MAX_NUMBERS} numbers)")
         for number in numbers:
             words = spell_number(number)
             for text in {words: 0, words.replace(" and ", " "): 0}:
