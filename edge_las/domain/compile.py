@@ -200,7 +200,7 @@ class _Compiler:
     def _numbers(self, span: NumberRange, start: int) -> float:
         numbers = range(span.first, span.last + 1, span.step)
         if len(numbers) > _MAX_NUMBERS or max(abs(span.first), abs(span.last)) > _MAX_SPELLED:
-            raise self._error(f"the range {span.first} to {span.last} is too large (over {_MAX_NUMBERS} numbers)")
+            raise self._error(f"the range {span.first} to {span.last} is too large (limit {_MAX_NUMBERS})")
         for number in numbers:
             words = spell_number(number)
             for text in {words: 0, words.replace(" and ", " "): 0}:
