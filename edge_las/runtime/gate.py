@@ -1,11 +1,13 @@
 """Keeps text from being invented: what must hold before a hypothesis is believed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import ConfigError
+from edge_las.tokens import WORD_MARK, TokenTable
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -16,7 +18,7 @@ class GateConfig:
 
     # The loudest 25 ms. Quiet speech far from a microphone still reaches -55.
     gate_min_level_dbfs: float = -65.0
-    # Tokens that the CTC head expects: the sum over frames of the probability that it is no blank.
+    # How much the CTC head heard: the frames where it hears a sound at all, weighted by how surely.
     gate_min_ctc_tokens: float = 0.3
     # Geometric mean of the Speller's token probabilities.
     gate_min_confidence: float = 0.15
@@ -51,6 +53,16 @@ class LevelMeter:
         return 10.0 * float(np.log10(power)) if power > 0.0 else -np.inf
 
 
-def expected_ctc_tokens(ctc_log_probs: npt.NDArray[np.floating], blank_id: int) -> float:
-    """Sum, over the frames of log probs (T, V), the probability of not being blank."""
-    return float(-np.expm1(np.minimum(ctc_log_probs[:, blank_id], 0.0)).sum())
+def expected_ctc_tokens(ctc_log_probs: npt.NDArray[np.floating], silent_ids: Sequence[int]) -> float:
+    """Sum, over frames of log probs (T, V), the probability of a sound where it is likelier than none.
+
+    silent_ids are blank and the word mark: trained models were seen to spell marks all through noise.
+    """
+    silence = np.exp(ctc_log_probs[:, list(silent_ids)]).sum(axis=1)
+    return float((1.0 - silence)[silence < 0.5].sum())
+
+
+def silent_ids(tokens: TokenTable) -> tuple[int, ...]:
+    """List the tokens that stand for no sound: blank, and the word mark where it is a token of its own."""
+    mark = [number for number, piece in enumerate(tokens.pieces) if piece == WORD_MARK]
+    return (tokens.blank_id, *mark)

@@ -14,7 +14,7 @@ from edge_las.artifact import Manifest
 from edge_las.errors import AudioError
 from edge_las.runtime.constraint import Constrained, Constraint
 from edge_las.runtime.engine import Engine, EngineSpeller
-from edge_las.runtime.gate import GateConfig, LevelMeter, expected_ctc_tokens
+from edge_las.runtime.gate import GateConfig, LevelMeter, expected_ctc_tokens, silent_ids
 from edge_las.runtime.listener_stream import Heard, ListenerStream
 from edge_las.runtime.result import Alternative, Result
 from edge_las.runtime.words import mean_prob, words_of
@@ -117,7 +117,7 @@ class Utterance:
         return self._level.dbfs > max(self._setup.gate.gate_min_level_dbfs, -1000.0)
 
     def _has_ctc_tokens(self, heard: Heard) -> bool:
-        expected = expected_ctc_tokens(heard.ctc_log_probs, self._setup.tokens.blank_id)
+        expected = expected_ctc_tokens(heard.ctc_log_probs, silent_ids(self._setup.tokens))
         return expected >= self._setup.gate.gate_min_ctc_tokens
 
     def _search(self, heard: Heard) -> Constrained:

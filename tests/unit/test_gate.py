@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from edge_las.errors import ConfigError
-from edge_las.runtime.gate import GateConfig, LevelMeter, expected_ctc_tokens
+from edge_las.runtime.gate import GateConfig, LevelMeter, expected_ctc_tokens, silent_ids
+from edge_las.tokens import TokenTable
 
 
 @pytest.mark.parametrize("sizes", [[16000], [1], [399, 401], [7, 1000]])
@@ -30,8 +31,20 @@ def test_less_than_25_ms_counts_and_silence_is_minus_infinity():
 def test_expected_tokens():
     probs = np.array([[1.0, 0.0], [0.25, 0.75], [0.5, 0.5]], dtype=np.float32)
     with np.errstate(divide="ignore"):
-        assert expected_ctc_tokens(np.log(probs), 0) == pytest.approx(1.25)
-    assert expected_ctc_tokens(np.zeros((0, 2)), 0) == 0.0
+        assert expected_ctc_tokens(np.log(probs), [0]) == pytest.approx(0.75)
+    assert expected_ctc_tokens(np.zeros((0, 2)), [0]) == 0.0
+
+
+def test_word_marks_alone_are_no_sound():
+    tokens = TokenTable.characters()
+    ids = silent_ids(tokens)
+    assert [tokens.pieces[number] for number in ids] == [tokens.pieces[tokens.blank_id], "\u2581"]
+    log_probs = np.full((50, len(tokens)), np.log(1e-4), dtype=np.float32)
+    log_probs[:, ids[1]] = 0.0
+    assert expected_ctc_tokens(log_probs, ids) == 0.0
+    log_probs[7] = np.log(1e-4)
+    log_probs[7, -1] = 0.0
+    assert expected_ctc_tokens(log_probs, ids) == pytest.approx(1.0, abs=0.01)
 
 
 def test_config_is_checked():
