@@ -67,7 +67,7 @@ def test_events_come_in_order_with_texts_and_times():
     first, second = only(events, "final")
     assert (first["text"], second["text"]) == ("one three two", "four")
     # Pre-roll before, the default pause and at most some frames after.
-    assert first["start_s"] == pytest.approx(0.86 - 0.3, abs=0.05)
+    assert first["start_s"] == pytest.approx(0.86 - 0.5, abs=0.05)
     assert first["end_s"] == pytest.approx(0.86 + 1.22 + 0.4, abs=0.05)
     assert [end["reason"] for end in only(events, "speech_end")] == ["silence", "silence"]
     partials = [event["text"] for event in only(events, "partial")]

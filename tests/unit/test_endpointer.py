@@ -183,5 +183,5 @@ def test_webrtc_detector_finds_a_real_voice_and_no_silence(clips_dir):
     )
     ((start, end, reason, _),) = found
     assert reason == "silence"
-    assert 1.5 * RATE < start < 2.1 * RATE
+    assert 1.4 * RATE < start < 2.1 * RATE
     assert end < 2 * RATE + speech.size + 0.6 * RATE
