@@ -60,7 +60,7 @@ class Change(Enum):
 
 
 class SpeechStates:
-    """Speech or silence from one flag a frame; at a START, lead_frames counts the latest that belong to it."""
+    """Speech or silence from one flag a frame; at a START, lead_frames counts those already in it."""
 
     def __init__(self, config: EndpointConfig) -> None:
         self._least = frames_in(config.min_speech_s)
