@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_las.audio import StreamingResampler
 from edge_las.errors import AudioError, ConfigError, DeviceError
 from edge_las.train.corpus import SAMPLE_RATE
 
@@ -69,8 +70,11 @@ def read_cuts(folder: Path) -> Iterator[CutClip]:
 
 def _samples(cut: Any, where: str) -> npt.NDArray[np.float32]:
     try:
-        audio = cut.resample(SAMPLE_RATE).load_audio()
+        audio = cut.load_audio()
     except Exception as error:  # lhotse raises many kinds, its backends more
         lines = str(error).strip().splitlines()
         raise AudioError(f"{where}: {lines[0] if lines else type(error).__name__}") from None
-    return np.asarray(audio, np.float32).mean(axis=0)
+    # Not by lhotse: its resampling needs scipy, which it doesn't declare.
+    resampler = StreamingResampler(cut.sampling_rate, SAMPLE_RATE)
+    mono = np.ascontiguousarray(np.asarray(audio, np.float32).mean(axis=0))
+    return np.concatenate([resampler.accept(mono), resampler.finish()])

@@ -72,6 +72,7 @@ class CompactListener(nn.Module):
         """Encode whole utterances: features (N, T, n_mels) -> (N, T', encoded_dim), their lengths (N,)."""
         encoded_lengths = torch.div(lengths + self.subsampling - 1, self.subsampling, rounding_mode="floor")
         frames = (math.ceil(features.shape[1] / self.subsampling) + self.delay) * self.subsampling
+        self.intermediate = None
         features = F.pad(features, (0, 0, 0, frames - features.shape[1]))
         # What follows an utterance is silence, whatever a batch was padded with: look-ahead reaches into it.
         valid = frame_mask(lengths, frames)[:, 0, :, None] > 0

@@ -1,0 +1,28 @@
+"""`edge-las train` as a user runs it."""
+
+from edge_las.cli import main
+from edge_las.train.checkpoint import load_checkpoint
+from tests.train.synthetic import flat_corpus, recordings
+
+
+def test_smoke(tmp_path, capsys) -> None:
+    data, out = recordings(tmp_path / "data", 24), tmp_path / "run"
+    command = ["train", "smoke", "--data", str(data), "--out", str(out), "--set", "data.batch_seconds=6"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("30 steps, 0.0 hours heard, best mean dev WER")
+    model, tokens = load_checkpoint(out / "best")
+    assert model.num_tokens == len(tokens)
+    assert list((out / "log").glob("events*")) and (out / "last/state.json").exists()
+
+
+def test_errors_are_one_line_and_status_2(tmp_path, capsys) -> None:
+    data = flat_corpus(tmp_path / "data", 6)
+    for extra, message in (
+        (["--set", "optim.max_step=3"], "smoke.toml: optim.max_step is unknown (did you mean max_steps?)"),
+        (["--base", str(tmp_path / "none")], "tokens.txt"),
+        (["--data", str(tmp_path)], "neither index.tsv, manifest.tsv nor cuts.jsonl.gz is there"),
+    ):
+        command = ["train", "smoke", "--data", str(data), "--out", str(tmp_path / "run"), *extra]
+        assert main(command) == 2
+        shown = capsys.readouterr().err.strip().splitlines()
+        assert shown[-1].startswith("edge-las: error: ") and message in shown[-1]
