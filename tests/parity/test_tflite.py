@@ -1,0 +1,173 @@
+"""Both engines from one checkpoint: the same text; and the traps of TFLite that must not get through."""
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("litert_torch", reason="needs pip install edge-las[export-tflite]")
+pytest.importorskip("ai_edge_quantizer", reason="needs pip install edge-las[export-tflite]")
+
+from edge_las.artifact import Manifest, load_manifest, verify
+from edge_las.errors import ArtifactError
+from edge_las.runtime.engine import load_engine
+from edge_las.runtime.recognizer import Recognizer
+from export import quantize_tflite, to_tflite
+from export.calibration import CalibrationConfig, choose, feeds_of
+from export.config import ExportConfig
+from export.graphs import listener_graph
+from export.parity import Form, ParityConfig, ParityError, check_int8
+from export.quantize_tflite import LISTENER_PLAN, TfliteObserver
+from export.run import Source, export
+from tests.parity.test_gate import torch_form
+from tests.tiny_artifact import SEARCH, chirps, recordings, tiny_model
+
+CLIPS = [chirps(1, 1.9), chirps(2, 0.03), chirps(3, 1.31)]
+CHUNK = to_tflite.LISTENER_SIGNATURE
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
+    """An int8 artifact for both engines; few signatures, as each takes seconds to convert."""
+    folder = tmp_path_factory.mktemp("both") / "model"
+    model, tokens = tiny_model()
+    config = ExportConfig(
+        name="both", engines=("onnx", "tflite"), search=dict(SEARCH), max_utterance_s=2.0,
+        calibration=CalibrationConfig(clips=9, max_seconds=1.8),
+        parity=ParityConfig(clips=0, graph_clips=3),
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(to_tflite, "BATCHES", (1, 4))
+        patch.setattr(to_tflite, "FRAMES", ())
+        return folder, export(Source(model, tokens, recordings()), folder, config)
+
+
+@pytest.fixture(scope="module")
+def float_listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("float") / "listener.tflite"
+    to_tflite.export_tflite({CHUNK: listener_graph(tiny_model()[0], 32)}, path)
+    return path
+
+
+def test_the_gate_saw_every_form(built):
+    _, manifest = built
+    assert set(manifest.parity) == {"onnx float", "tflite float", "onnx int8", "tflite int8"}
+    assert max(manifest.parity["tflite float"].values()) < 1e-5
+    assert manifest.parity["tflite int8"]["encoded_snr_db"] > 10.0
+
+
+def test_the_same_recognizer_runs_over_both(built):
+    folder, manifest = built
+    verify(folder, load_manifest(folder))
+    for engine in ("onnx", "tflite"):
+        recognizer = Recognizer.load(folder, engine)
+        whole = recognizer.transcribe(chirps(5, 1.8))
+        streamed = recognizer.transcribe(np.array_split(chirps(5, 1.8), [700, 9000, 9001]))
+        assert whole.text and (streamed.text, streamed.nbest) == (whole.text, whole.nbest)
+
+
+def test_weights_are_stored_once(built):
+    folder, manifest = built
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    for graph in (manifest.engines["tflite"].listener, manifest.engines["tflite"].speller):
+        model = flatbuffer_utils.read_model(str(folder / graph.file))
+        big = [
+            bytes(buffer.data)
+            for buffer in model.buffers
+            if buffer.data is not None and len(buffer.data) > 500
+        ]
+        assert big and len(set(big)) == len(big)
+
+
+def test_any_batch_and_length_is_padded(built):
+    folder, manifest = built
+    form = Form("tflite", load_engine("tflite", folder, manifest.engines, 1), manifest)
+    heard = form.listen(CLIPS[2])
+    speller = form.speller(heard)
+    alone, _ = speller.step(np.array([5]), speller.initial_state())
+    for batch in (2, 4, 9):
+        state = {name: np.repeat(array, batch, axis=0) for name, array in speller.initial_state().items()}
+        rows, after = speller.step(np.full(batch, 5), state)
+        np.testing.assert_allclose(rows, np.repeat(alone, batch, axis=0), atol=1e-4)
+        assert after["alignment"].shape == (batch, heard.encoded.shape[1])
+        assert after["alignment"].sum(axis=1) == pytest.approx(1.0, abs=1e-4)
+    with pytest.raises(ArtifactError, match="takes .* encoded frames at most"):
+        long = np.zeros((1, 999, heard.encoded.shape[2]), dtype=np.float32)
+        wide = {**speller.initial_state(), "alignment": np.zeros((1, 999), dtype=np.float32)}
+        keys = np.zeros((1, 999, heard.keys.shape[2]), dtype=np.float32)
+        form.engine.speller_step(np.array([5]), long, keys, np.ones((1, 999), dtype=np.float32), wide)
+
+
+def test_a_graph_that_differs_from_the_manifest_is_refused(built):
+    folder, manifest = built
+    entry = manifest.engines["tflite"]
+    wrong = replace(
+        entry.listener,
+        inputs=tuple(
+            replace(t, shape=(1, 40, 64)) if t.name == "features" else t for t in entry.listener.inputs
+        ),
+    )
+    with pytest.raises(ArtifactError, match="features is float32 1x32x64, .* float32 1x40x64"):
+        load_engine("tflite", folder, {"tflite": replace(entry, listener=wrong)}, 1)
+
+
+def swapped(built, path: Path, part: str) -> Form:
+    """The artifact with another file as its Listener or Speller."""
+    folder, manifest = built
+    entry = manifest.engines["tflite"]
+    graph = replace(getattr(entry, part), file=path.name)
+    described = replace(manifest, engines={"tflite": replace(entry, **{part: graph})})
+    for name in (entry.listener.file, entry.speller.file):
+        with contextlib.suppress(FileExistsError):
+            (path.parent / name).symlink_to(folder / name)
+    return Form("trap", load_engine("tflite", path.parent, described.engines, 1), described)
+
+
+def feeds(clips: int = 6):
+    model, tokens = tiny_model()
+    chosen = choose(recordings(), CalibrationConfig(clips=clips))
+    return feeds_of(model, tokens, chosen, 32, 1.8)
+
+
+def reference(built) -> Form:
+    """The torch model stands in for the float graphs: they equal it to 1e-5."""
+    return torch_form(built[1])
+
+
+def test_trap_4_a_moving_average_of_ranges(built, float_listener, tmp_path):
+    """Loud speech is rare in a calibration that ends quietly: the average forgets it."""
+    from ai_edge_quantizer.utils import qsv_utils
+
+    observer = TfliteObserver(float_listener, LISTENER_PLAN, update=qsv_utils.moving_average_update)
+    for chunks, _ in feeds():
+        observer.see(chunks)
+    quiet = [{name: 0.02 * array for name, array in chunks[0].items()}] * 200
+    observer.see(quiet)
+    quantize_tflite.quantize_tflite(observer, tmp_path / "trap.tflite")
+    with pytest.raises(ParityError, match="dB above rounding"):
+        check_int8(
+            reference(built), swapped(built, tmp_path / "trap.tflite", "listener"), CLIPS, ParityConfig()
+        )
+
+
+def test_trap_5_an_output_that_feeds_a_quantized_layer(built, tmp_path, monkeypatch):
+    """Without mending, the runner of the Speller finds no data for next_hidden."""
+    model, tokens = tiny_model()
+    monkeypatch.setattr(to_tflite, "BATCHES", (1,))
+    monkeypatch.setattr(to_tflite, "FRAMES", ())
+    monkeypatch.setattr(quantize_tflite, "mend_outputs", lambda path: None)
+    to_tflite.export_tflite(to_tflite.speller_graphs(model, 56), tmp_path / "float.tflite")
+    observer = TfliteObserver(tmp_path / "float.tflite", quantize_tflite.SPELLER_PLAN)
+    for _, steps in feeds():
+        observer.see([{name: _one_row(name, array) for name, array in step.items()} for step in steps])
+    quantize_tflite.quantize_tflite(observer, tmp_path / "trap.tflite")
+    with pytest.raises(ArtifactError, match="null|does not run|cannot load"):
+        form = swapped(built, tmp_path / "trap.tflite", "speller")
+        check_int8(reference(built), form, CLIPS[2:], ParityConfig())
+
+
+def _one_row(name: str, array: np.ndarray) -> np.ndarray:
+    return array if name in ("encoded", "keys", "mask") else array[:1]
