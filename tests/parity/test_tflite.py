@@ -21,7 +21,7 @@ from export.graphs import listener_graph
 from export.parity import Form, ParityConfig, ParityError, check_int8
 from export.quantize_tflite import LISTENER_PLAN, TfliteObserver
 from export.run import Source, export
-from tests.parity.test_gate import torch_form
+from tests.parity.test_parity_gate import torch_form
 from tests.tiny_artifact import SEARCH, chirps, recordings, tiny_model
 
 CLIPS = [chirps(1, 1.9), chirps(2, 0.03), chirps(3, 1.31)]
