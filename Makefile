@@ -1,6 +1,6 @@
 PYTHON ?= python3
 # The recordings that `make demo` transcribes: files of tests/data/clips.
-DEMO ?= librispeech-12061.opus librispeech-12081.flac kathleen-00011.opus speech_commands-13060.wav
+DEMO ?= speech_commands-13060.wav speech_commands-10753.flac speech_commands-25150.opus
 SPEECH ?= $(wildcard ../shared/speech/manifest.tsv)
 # Given as the folder or as the manifest in it.
 SPEECH_DIR = $(patsubst %/manifest.tsv,%,$(SPEECH))
