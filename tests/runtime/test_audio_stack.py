@@ -1,6 +1,5 @@
 """Speech played into PulseAudio, recorded by PortAudio and heard by `edge-las listen`: a real audio stack."""
 
-import difflib
 import json
 import os
 import queue
@@ -237,14 +236,11 @@ def test_devices_and_doctor(stack, model):
 
 @pytest.mark.skipif(not default_model().is_dir(), reason="no model is bundled")
 def test_exact_text_of_the_bundled_model(stack, listening, speech, tmp_path):
-    """The text is that of the same samples from a file, and that of the clip but for its edges."""
-    path = speech("kathleen-00011.opus")
+    """The text is what was said, and that of the same samples from a file."""
+    path = speech("speech_commands-25150.opus")
     stack.plug()
     process = listening("--rate", "16000", "--save", str(tmp_path / "saved"))
     stack.play(path)
     final = process.until("final")
     assert process.stop() == ["notice", "speech_start", "speech_end", "final"]
-    recognizer = Recognizer.load()
-    assert final["text"] == recognizer.transcribe(read_audio(final["saved"])).text
-    expected = recognizer.transcribe(read_audio(path)).text
-    assert difflib.SequenceMatcher(None, final["text"], expected, autojunk=False).ratio() > 0.8
+    assert final["text"] == Recognizer.load().transcribe(read_audio(final["saved"])).text == "happy"
