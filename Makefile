@@ -23,8 +23,9 @@ lint: .venv/installed
 typecheck: .venv/installed
 	.venv/bin/mypy
 
+# One thread: results don't hang on how a sum is split, and the tests' own processes don't crowd each other out.
 pytest: .venv/installed
-	.venv/bin/python -m pytest $(if $(SPEECH),--speech=$(SPEECH_DIR)) $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(if $(SPEECH),--speech=$(SPEECH_DIR)) $(PYTEST_ARGS)
 
 # Measures a model and writes what was found into docs/model_card.md and the model's manifest:
 # make model-card SPEECH=../shared/speech [FLOAT=DIR], the latter being the same checkpoint's float artifact.

@@ -293,7 +293,8 @@ def test_signals_end_it_in_good_order(model, tmp_path, number, status):
     assert (process.returncode, err) == (status, b"")
     assert only(events, "speech_end")[0]["reason"] == "stopped"
     final = only(events, "final")[0]
-    assert final["text"] == "one three"
+    # How much of the 1.9 s was already taken in when the signal came depends on the machine.
+    assert final["text"].startswith("one three")
     assert read_audio(final["saved"]).size > RATE
 
 
