@@ -47,8 +47,8 @@ def trained(made: Recipe, corpus, out: Path, stop_at: int = -1) -> Watched:
     return trainer
 
 
-# The next normalisation takes this bias out again: its gradient is rounding noise, which Adam makes steps of. What it
-# moves is that normalisation's mean, and nothing that comes out of the model.
+# The next normalisation takes this bias out again: its gradient is rounding noise, which Adam makes steps of.
+# What it moves is that normalisation's mean, and nothing that comes out of the model.
 WITHOUT_EFFECT = ("norm0.bias", "norm1.running_mean")
 
 
