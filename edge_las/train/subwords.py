@@ -8,7 +8,6 @@ from edge_las.tokens import TokenTable
 from edge_las.train.config import TokensConfig
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz'"
-WORD_MARK = "\u2581"
 
 
 def train_tokens(texts: Iterable[str], config: TokensConfig) -> TokenTable:
