@@ -24,44 +24,48 @@ Search = Callable[[Sequence[Scorer]], list[Hypothesis]]
 
 @dataclass(frozen=True)
 class ConstraintConfig:
-    """How a grammar holds recognition."""
+    """How a grammar holds recognition; an artifact sets its own numbers in `search`."""
 
     # strict: a sentence of the grammar or nothing. soft: other text may come out, and has no intent.
     mode: str = "strict"
     # soft: what text outside the grammar must be better by, in nats.
-    weight: float = 6.0
+    grammar_weight: float = 6.0
     # strict: what the best sentence of the grammar may be worse by than free text, in nats a token.
-    max_loss: float = 0.5
+    grammar_max_loss: float = 0.5
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"grammar mode is {self.mode!r}, must be one of {', '.join(MODES)}")
-        for name in ("weight", "max_loss"):
+        for name in ("grammar_weight", "grammar_max_loss"):
             if not getattr(self, name) >= 0.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
 
 
 @dataclass(frozen=True)
 class Constrained:
-    """What was found: `free` as heard without the grammar; `kept` is empty where that was outside of it."""
+    """What was found: `free` as heard without the grammar; `kept` is empty where that was outside of it.
+
+    loss is what the grammar costs, in nats a token: 0 where free text is a sentence of it.
+    """
 
     free: list[Hypothesis]
     kept: list[Hypothesis]
     intent: dict[str, Any] | None
+    loss: float = 0.0
 
 
 class Constraint:
     """A grammar that a recognizer's utterances share."""
 
     def __init__(self, grammar: Grammar, tokens: TokenTable, config: ConstraintConfig) -> None:
-        self.grammar, self._tokens, self._config = grammar, tokens, config
+        self.grammar, self.config, self._tokens = grammar, config, tokens
         self.automaton = Automaton(grammar)
-        weight = config.weight if config.mode == "soft" else math.inf
+        weight = config.grammar_weight if config.mode == "soft" else math.inf
         self._scorer = GrammarScorer(self.automaton, tokens.pieces, tokens.eos_id, weight)
 
     def search(self, search: Search, config: BeamConfig) -> Constrained:
         """Search freely, and in the grammar where that did not end in it."""
-        if self._config.mode == "soft":
+        if self.config.mode == "soft":
             found = search([self._scorer])
             return Constrained(found, found, self._intent(found))
         free = search([])
@@ -72,9 +76,9 @@ class Constraint:
             return Constrained(free, kept, self._intent(kept))
         kept = [found for found in search([self._scorer]) if self._is_inside(found)]
         loss = loss_per_token(free[0], kept[0], config.length_penalty) if kept else math.inf
-        if loss > self._config.max_loss:
-            return Constrained(free, [], self._outside(free[0], loss))
-        return Constrained(free, kept, self._intent(kept))
+        if loss > self.config.grammar_max_loss:
+            return Constrained(free, [], self._outside(free[0], loss), loss)
+        return Constrained(free, kept, self._intent(kept), loss)
 
     def _is_inside(self, hypothesis: Hypothesis) -> bool:
         return hypothesis.finished and self.automaton.accepts(self._tokens.decode(hypothesis.tokens))

@@ -1,6 +1,7 @@
 """The options that hold recognition in a grammar or expect phrases, and what they make of a recognizer."""
 
 import argparse
+from dataclasses import replace
 
 from edge_las.errors import ConfigError
 from edge_las.runtime.constraint import ConstraintConfig, read_hotwords, read_phrases
@@ -33,7 +34,8 @@ def with_grammar_options(recognizer: Recognizer, args: argparse.Namespace) -> Re
         return recognizer
     if constraint is None:
         raise ConfigError(f"--grammar {args.grammar}: the model has no grammar; --phrases FILE gives it one")
-    return recognizer.with_grammar(constraint.grammar, config)
+    # The model's own thresholds hold in every mode.
+    return recognizer.with_grammar(constraint.grammar, replace(constraint.config, mode=args.grammar))
 
 
 def hotword_scorers(recognizer: Recognizer, args: argparse.Namespace) -> list[Scorer]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,14 +59,14 @@ class Recognizer:
         folder = model_folder(folder)
         manifest = load_manifest(folder)
         verify(folder, manifest)
-        search, gate = _settings(manifest)
+        search, gate, constraint = _settings(manifest)
         if beam_size is not None:
             search = replace(search, beam_size=beam_size)
         loaded = load_engine(engine, folder, manifest.engines, threads, providers)
         recognizer = cls(Setup(manifest, load_tokens(folder, manifest), loaded, search, gate))
         if GRAMMAR_NAME not in manifest.files:
             return recognizer
-        return recognizer.with_grammar(load_grammar(folder / GRAMMAR_NAME))
+        return recognizer.with_grammar(load_grammar(folder / GRAMMAR_NAME), constraint)
 
     def with_grammar(self, grammar: Grammar, config: ConstraintConfig | None = None) -> "Recognizer":
         """Give a recognizer with the same engine that a grammar holds."""
@@ -126,14 +127,13 @@ def model_folder(folder: str | Path | None) -> Path:
     return bundled
 
 
-def _settings(manifest: Manifest) -> tuple[BeamConfig, GateConfig]:
+def _settings(manifest: Manifest) -> tuple[BeamConfig, GateConfig, ConstraintConfig]:
     """Share the manifest's `search` out among those who read it."""
-    gate_names = {field.name for field in fields(GateConfig)}
-    gate = {name: value for name, value in manifest.search.items() if name in gate_names}
-    rest = {name: value for name, value in manifest.search.items() if name not in gate_names}
-    source = "manifest.json"
-    search = from_dict(BeamConfig, rest, source, ArtifactError, where="search")
-    return search, from_dict(GateConfig, gate, source, ArtifactError, where="search")
+    rest = dict(manifest.search)
+    gate = {field.name: rest.pop(field.name) for field in fields(GateConfig) if field.name in rest}
+    grammar = {field.name: rest.pop(field.name) for field in fields(ConstraintConfig) if field.name in rest}
+    read = partial(from_dict, source="manifest.json", error=ArtifactError, where="search")
+    return read(BeamConfig, rest), read(GateConfig, gate), read(ConstraintConfig, grammar)
 
 
 def _blocks(audio: FloatArray | Iterable[FloatArray], block_samples: int) -> Iterator[FloatArray]:
