@@ -2,8 +2,7 @@
 
 import argparse
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -11,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
 from benchmarks.noise import HELD_BACK, FloatArray, load_noises, mix, pieces
-from benchmarks.output import describe_machine, describe_model, write_json
+from benchmarks.output import describe_machine, describe_model
 from benchmarks.recordings import Recording, choose, hours, load_recordings, spread
 from benchmarks.scoring import DIGITS, SINGLE_WORD_SETS, examples, percentile, score_set
-from edge_las.errors import ConfigError, EdgeLasError
+from edge_las.errors import ConfigError
 from edge_las.runtime.recognizer import Recognizer, model_folder
 
-Progress = Callable[[str], None]
 # As long as what a microphone hands over at once.
 _BLOCK_S = 0.25
 
@@ -125,7 +124,7 @@ def word_lists(recordings: Iterable[Recording]) -> dict[str, list[str]]:
     return {name: sorted(words) for name, words in lists.items()}
 
 
-def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+def run(options: argparse.Namespace, progress: Progress) -> Results:
     """Measure as the options say and return the results."""
     folder = model_folder(options.model)
     beams = [int(text) for text in options.beam.split(",")]
@@ -136,7 +135,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     sets = options.sets.split(",") if options.sets else ()
     chosen = choose(recordings, options.split, sets, options.limit)
     engine = first.setup.engine.name
-    results: dict[str, Any] = {
+    results: Results = {
         "kind": "accuracy",
         "model": describe_model(folder, first.manifest, engine),
         "measured_on": describe_machine(),
@@ -197,48 +196,30 @@ def table(sets: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.accuracy",
-        description="Transcribe the dev recordings of a speech folder with an artifact and score the texts.",
-    )
-    add = parser.add_argument
-    # fmt: off
-    add("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
-    add("--speech", type=Path, required=True, metavar="DIR", help="has manifest.tsv, or is a flat corpus")
-    add("--sets", metavar="LIST", help="data sets (default: all that have recordings of the split)")
-    add("--split", default="dev", help="default dev")
-    add("--limit", type=int, metavar="N", help="at most so many recordings of each set")
-    add("--beam", default="1,4", metavar="LIST", help="beam sizes, 1 = greedy; the last is used for noise")
-    add("--engine", default="auto", help="auto (default), onnx")
-    add("--noise", type=Path, metavar="DIR", help="folder of noise recordings: measure with them too")
-    add("--held-back", default=HELD_BACK, metavar="NAME", help="the noise to mix, unknown to the model")
-    add("--snr", default="20,15,10,5", metavar="LIST", help="ratios of speech to noise in dB")
-    add("--noise-limit", type=int, default=200, metavar="N", help="recordings of each set to mix (200)")
-    add("--json", type=Path, metavar="OUT", help="write the results here")
-    # fmt: on
-    return parser
+def show(results: Results) -> None:
+    """Print the scores."""
+    for beam, found in results["beams"].items():
+        print(f"beam {beam}: rtf {found['rtf']:.4f}, delay {found['latency_ms_p50']:.1f} ms (p50)")
+        print("\n".join(f"  {line}" for line in table(found["sets"])))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
-    options = _parser().parse_args(arguments)
-    started = time.monotonic()
-
-    def progress(line: str) -> None:
-        print(f"[{time.monotonic() - started:6.1f} s] {line}", file=sys.stderr, flush=True)
-
-    try:
-        results = run(options, progress)
-        if options.json:
-            write_json(options.json, results)
-    except EdgeLasError as error:
-        print(f"benchmarks.accuracy: error: {error}", file=sys.stderr)
-        return 2
-    for beam, found in results["beams"].items():
-        print(f"beam {beam}: rtf {found['rtf']:.4f}, delay {found['latency_ms_p50']:.1f} ms (p50)")
-        print("\n".join(f"  {line}" for line in table(found["sets"])))
-    return 0
+    about = "Transcribe the dev recordings of a speech folder with an artifact and score the texts."
+    parser = measuring_parser("accuracy", about)
+    add = parser.add_argument
+    # fmt: off
+    add("--sets", metavar="LIST", help="data sets (default: all that have recordings of the split)")
+    add("--split", default="dev", help="default dev")
+    add("--limit", type=int, metavar="N", help="at most so many recordings of each set")
+    add("--beam", default="1,4", metavar="LIST", help="beam sizes, 1 = greedy; the last is used for noise")
+    add("--noise", type=Path, metavar="DIR", help="folder of noise recordings: measure with them too")
+    add("--held-back", default=HELD_BACK, metavar="NAME", help="the noise to mix, unknown to the model")
+    add("--snr", default="20,15,10,5", metavar="LIST", help="ratios of speech to noise in dB")
+    add("--noise-limit", type=int, default=200, metavar="N", help="recordings of each set to mix (200)")
+    # fmt: on
+    progress = stopwatch()
+    return execute(parser, arguments, lambda options: run(options, progress), show)
 
 
 if __name__ == "__main__":

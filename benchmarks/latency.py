@@ -2,20 +2,18 @@
 
 import argparse
 import sys
-from pathlib import Path
-from typing import Any
 
-from benchmarks.output import describe_machine, describe_model, write_json
+from benchmarks.command import Results, execute, measuring_parser
+from benchmarks.output import describe_machine, describe_model
 from benchmarks.recordings import choose, load_recordings
-from edge_las.errors import EdgeLasError
 from edge_las.runtime.recognizer import Recognizer, model_folder
 from edge_las.runtime.stages import measure_stages
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> Results:
     """Measure each beam size on the same recordings."""
     folder = model_folder(options.model)
-    results: dict[str, Any] = {
+    results: Results = {
         "kind": "latency",
         "measured_on": describe_machine(),
         "threads": 1,
@@ -38,33 +36,25 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
-    add = parser.add_argument
-    # fmt: off
-    add("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
-    add("--speech", type=Path, required=True, metavar="DIR", help="has manifest.tsv, or is a flat corpus")
-    add("--beam", default="1,4", metavar="LIST", help="beam sizes, 1 = greedy (default 1,4)")
-    add("--limit", type=int, default=12, metavar="N", help="recordings of each data set (12)")
-    add("--repeats", type=int, default=3, metavar="N", help="rounds that count, after one that does not (3)")
-    add("--engine", default="auto", help="auto (default), onnx")
-    add("--json", type=Path, metavar="OUT", help="write the results here")
-    # fmt: on
-    options = parser.parse_args(arguments)
-    try:
-        results = run(options)
-        if options.json:
-            write_json(options.json, results)
-    except EdgeLasError as error:
-        print(f"benchmarks.latency: error: {error}", file=sys.stderr)
-        return 2
+def show(results: Results) -> None:
+    """Print the times of each beam size."""
     for beam, found in results["beams"].items():
         print(f"beam {beam}: {found['clips']} recordings, rtf {found['rtf']:.4f}")
         for name, stage in found["stages"].items():
             figures = ", ".join(f"{p} {stage[f'{p}_ms']:8.3f} ms" for p in ("p50", "p95"))
             print(f"  {name:16}{stage['count']:7d} times, {figures}")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and return the exit code."""
+    parser = measuring_parser("latency", __doc__)
+    add = parser.add_argument
+    # fmt: off
+    add("--beam", default="1,4", metavar="LIST", help="beam sizes, 1 = greedy (default 1,4)")
+    add("--limit", type=int, default=12, metavar="N", help="recordings of each data set (12)")
+    add("--repeats", type=int, default=3, metavar="N", help="rounds that count, after one that does not (3)")
+    # fmt: on
+    return execute(parser, arguments, run, show)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,14 @@ import tempfile
 import wave
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.command import Results, execute, measuring_parser
 from benchmarks.noise import FloatArray
-from benchmarks.output import describe_machine, describe_model, write_json
+from benchmarks.output import describe_machine, describe_model
 from benchmarks.recordings import Recording, choose, load_recordings
 from edge_las.audio import float_to_pcm
-from edge_las.errors import EdgeLasError
 from edge_las.runtime.fresh import FreshRun, run_fresh
 from edge_las.runtime.recognizer import Recognizer, model_folder
 
@@ -45,7 +44,7 @@ def write_wav(path: Path, samples: FloatArray, sample_rate: int) -> Path:
     return path
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> Results:
     """Measure processes that transcribe a short file and longer ones of mixed dev recordings."""
     folder = model_folder(options.model)
     recognizer = Recognizer.load(folder, options.engine, 1)
@@ -93,31 +92,23 @@ def _median(values: Iterable[float]) -> float:
     return round(statistics.median(values), 3)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
-    add = parser.add_argument
-    # fmt: off
-    add("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
-    add("--speech", type=Path, required=True, metavar="DIR", help="has manifest.tsv, or is a flat corpus")
-    add("--seconds", default="60,300", metavar="LIST", help="lengths of the longer files (60,300)")
-    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
-    add("--repeats", type=int, default=5, metavar="N", help="cold starts (5)")
-    add("--engine", default="auto", help="auto (default), onnx")
-    add("--json", type=Path, metavar="OUT", help="write the results here")
-    # fmt: on
-    options = parser.parse_args(arguments)
-    try:
-        results = run(options)
-        if options.json:
-            write_json(options.json, results)
-    except EdgeLasError as error:
-        print(f"benchmarks.memory: error: {error}", file=sys.stderr)
-        return 2
+def show(results: Results) -> None:
+    """Print the figures."""
     print(f"cold start {results['cold_start_s']} s, import {results['import_s']} s")
     for name, found in results["files"].items():
         print(f"{name} s: peak {found['peak_mb']} MB, {found['times_real_time']} times real time")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and return the exit code."""
+    parser = measuring_parser("memory", __doc__)
+    add = parser.add_argument
+    # fmt: off
+    add("--seconds", default="60,300", metavar="LIST", help="lengths of the longer files (60,300)")
+    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
+    add("--repeats", type=int, default=5, metavar="N", help="cold starts (5)")
+    # fmt: on
+    return execute(parser, arguments, run, show)
 
 
 if __name__ == "__main__":

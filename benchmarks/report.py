@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.card import render, summary
+from benchmarks.command import fail, new_parser
 from benchmarks.output import read_json
 from edge_las.artifact import load_manifest, write_manifest
 from edge_las.errors import ConfigError, EdgeLasError
@@ -58,7 +59,7 @@ def _check_same_model(accuracy: dict[str, Any], other: dict[str, Any] | None, gr
 
 def main(arguments: list[str] | None = None) -> int:
     """Write, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
+    parser = new_parser("report", __doc__)
     add = parser.add_argument
     # fmt: off
     add("--accuracy", type=Path, required=True, metavar="JSON", help="of benchmarks.accuracy")
@@ -71,8 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run(parser.parse_args(arguments))
     except EdgeLasError as error:
-        print(f"benchmarks.report: error: {error}", file=sys.stderr)
-        return 2
+        return fail(parser, error)
     return 0
 
 

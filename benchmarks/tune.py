@@ -5,17 +5,16 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
 from benchmarks.noise import FloatArray, load_noises, pieces
-from benchmarks.output import write_json
 from benchmarks.recordings import Recording, choose, load_recordings
-from edge_las.errors import EdgeLasError
 from edge_las.metrics import measure
 from edge_las.runtime.engine import EngineSpeller
 from edge_las.runtime.gate import GateConfig, LevelMeter, expected_ctc_tokens, silent_ids
@@ -26,8 +25,6 @@ from edge_las.search.beam import beam_search
 from edge_las.search.config import BeamConfig
 from edge_las.search.greedy import greedy_search
 from edge_las.search.hypothesis import Hypothesis
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -155,7 +152,7 @@ def sweep_search(recognizer: Recognizer, sounds: Sequence[Sound], progress: Prog
     return rows
 
 
-def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+def run(options: argparse.Namespace, progress: Progress) -> Results:
     """Measure as the options say."""
     recognizer = Recognizer.load(options.model, options.engine, 1, options.beam)
     limit_s = recognizer.manifest.speller.max_utterance_s
@@ -168,7 +165,7 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     speech = [(sound, answer(recognizer, sound, config)) for sound in sounds]
     noise = [(sound, answer(recognizer, sound, config)) for sound in stretches if sound]
     rows = sweep_gate(speech, noise)
-    results: dict[str, Any] = {"kind": "tune", "gate": rows, "best_gate": best_gate(rows)}
+    results: Results = {"kind": "tune", "gate": rows, "best_gate": best_gate(rows)}
     results["noise"] = [_described(*pair) for pair in noise]
     results["speech_percentiles"] = _percentiles([pair for pair in speech if pair[0].text == pair[1].text])
     progress(f"gate: {results['best_gate']}")
@@ -207,30 +204,23 @@ def _percentiles(right: Sequence[tuple[Sound, Answer]]) -> dict[str, list[float]
     return {name: np.percentile(values, points).round(3).tolist() for name, values in columns.items()}
 
 
+def show(results: Results) -> None:
+    """Print what was found best, as JSON."""
+    print(json.dumps({"best_gate": results["best_gate"], "search": results.get("search", [])}, indent=2))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tune", description=__doc__)
+    parser = measuring_parser("tune", __doc__)
     add = parser.add_argument
     # fmt: off
-    add("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
-    add("--speech", type=Path, required=True, metavar="DIR", help="has manifest.tsv, or is a flat corpus")
     add("--noise", type=Path, required=True, metavar="DIR", help="folder of noise recordings")
     add("--limit", type=int, default=150, metavar="N", help="recordings of each data set (150)")
     add("--beam", type=int, metavar="N", help="for the gate (default: the model's)")
-    add("--engine", default="auto", help="auto (default), onnx")
     add("--search", action="store_true", help="try search settings too, which takes minutes")
-    add("--json", type=Path, metavar="OUT", help="write the results here")
     # fmt: on
-    options = parser.parse_args(arguments)
-    try:
-        results = run(options, lambda line: print(line, file=sys.stderr, flush=True))
-        if options.json:
-            write_json(options.json, results)
-    except EdgeLasError as error:
-        print(f"benchmarks.tune: error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps({"best_gate": results["best_gate"], "search": results.get("search", [])}, indent=2))
-    return 0
+    progress = stopwatch()
+    return execute(parser, arguments, lambda options: run(options, progress), show)
 
 
 if __name__ == "__main__":
