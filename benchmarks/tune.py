@@ -16,11 +16,11 @@ from benchmarks.command import Progress, Results, execute, measuring_parser, sto
 from benchmarks.noise import FloatArray, load_noises, pieces
 from benchmarks.recordings import Recording, choose, load_recordings
 from edge_las.metrics import measure
+from edge_las.runtime.confidence import mean_prob
 from edge_las.runtime.engine import EngineSpeller
 from edge_las.runtime.gate import GateConfig, LevelMeter, expected_ctc_tokens, silent_ids
 from edge_las.runtime.listener_stream import Heard, ListenerStream
 from edge_las.runtime.recognizer import Recognizer
-from edge_las.runtime.words import mean_prob
 from edge_las.search.beam import beam_search
 from edge_las.search.config import BeamConfig
 from edge_las.search.greedy import greedy_search

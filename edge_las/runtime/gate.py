@@ -20,11 +20,13 @@ class GateConfig:
     gate_min_level_dbfs: float = -65.0
     # How much the CTC head heard: the frames where it hears a sound at all, weighted by how surely.
     gate_min_ctc_tokens: float = 0.3
-    # Geometric mean of the Speller's token probabilities.
+    # Probability that someone spoke (`speech_*` of ConfidenceConfig), of what was heard without a grammar.
+    gate_min_speech: float = 0.0
+    # Confidence of the text (`text_*`): the threshold to raise where a wrong text is worse than none.
     gate_min_confidence: float = 0.15
 
     def __post_init__(self) -> None:
-        for name in ("gate_min_ctc_tokens", "gate_min_confidence"):
+        for name in ("gate_min_ctc_tokens", "gate_min_speech", "gate_min_confidence"):
             if not getattr(self, name) >= 0.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
 

@@ -1,5 +1,6 @@
 """Runs the Listener over one utterance while it arrives: features, chunks, states, delay and tail."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,14 @@ class ListenerStream:
             return np.zeros((0, self._manifest.tokens.size), dtype=np.float32)
         rows: Array = np.concatenate(chunks)[first % chunk_size :]
         return rows
+
+    def heard_so_far(self) -> Heard | None:
+        """Return what `finish` would now; the stream goes on."""
+        # Arrays are never written to once made: a shallow copy is a stream of its own.
+        twin = copy.copy(self)
+        twin._log_mel = copy.copy(self._log_mel)
+        twin._outputs = list(self._outputs)
+        return twin.finish()
 
     def finish(self) -> Heard | None:
         """Pad the end as the manifest says and run what is left; None if there is not one encoded frame."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +13,20 @@ from edge_las.artifact import Manifest, load_manifest, load_tokens, verify
 from edge_las.config import from_dict
 from edge_las.errors import ArtifactError
 from edge_las.grammar import GRAMMAR_NAME, Grammar, load_grammar
+from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import load_engine
 from edge_las.runtime.gate import GateConfig
 from edge_las.runtime.result import Result, join_results
 from edge_las.runtime.segment import PieceCutter
-from edge_las.runtime.utterance import Setup, Utterance
+from edge_las.runtime.setup import Setup
+from edge_las.runtime.utterance import Utterance
 from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
 from edge_las.tokens import TokenTable
 
 FloatArray = npt.NDArray[np.float32]
+T = TypeVar("T", GateConfig, ConfidenceConfig, ConstraintConfig)
 
 
 def default_model() -> Path:
@@ -59,11 +63,11 @@ class Recognizer:
         folder = model_folder(folder)
         manifest = load_manifest(folder)
         verify(folder, manifest)
-        search, gate, constraint = _settings(manifest)
+        search, gate, confidence, constraint = _settings(manifest)
         if beam_size is not None:
             search = replace(search, beam_size=beam_size)
         loaded = load_engine(engine, folder, manifest.engines, threads, providers)
-        recognizer = cls(Setup(manifest, load_tokens(folder, manifest), loaded, search, gate))
+        recognizer = cls(Setup(manifest, load_tokens(folder, manifest), loaded, search, gate, confidence))
         if GRAMMAR_NAME not in manifest.files:
             return recognizer
         return recognizer.with_grammar(load_grammar(folder / GRAMMAR_NAME), constraint)
@@ -127,13 +131,17 @@ def model_folder(folder: str | Path | None) -> Path:
     return bundled
 
 
-def _settings(manifest: Manifest) -> tuple[BeamConfig, GateConfig, ConstraintConfig]:
+def _settings(manifest: Manifest) -> tuple[BeamConfig, GateConfig, ConfidenceConfig, ConstraintConfig]:
     """Share the manifest's `search` out among those who read it."""
     rest = dict(manifest.search)
-    gate = {field.name: rest.pop(field.name) for field in fields(GateConfig) if field.name in rest}
-    grammar = {field.name: rest.pop(field.name) for field in fields(ConstraintConfig) if field.name in rest}
     read = partial(from_dict, source="manifest.json", error=ArtifactError, where="search")
-    return read(BeamConfig, rest), read(GateConfig, gate), read(ConstraintConfig, grammar)
+
+    def take(config: type[T]) -> T:
+        own = {field.name: rest.pop(field.name) for field in fields(config) if field.name in rest}
+        return read(config, own)
+
+    gate, confidence, constraint = take(GateConfig), take(ConfidenceConfig), take(ConstraintConfig)
+    return read(BeamConfig, rest), gate, confidence, constraint
 
 
 def _blocks(audio: FloatArray | Iterable[FloatArray], block_samples: int) -> Iterator[FloatArray]:

@@ -4,49 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.artifact import Manifest
 from edge_las.errors import AudioError
-from edge_las.runtime.constraint import Constrained, Constraint
-from edge_las.runtime.engine import Engine, EngineSpeller
-from edge_las.runtime.gate import GateConfig, LevelMeter, expected_ctc_tokens, silent_ids
+from edge_las.runtime.constraint import Constrained
+from edge_las.runtime.gate import LevelMeter, expected_ctc_tokens
 from edge_las.runtime.listener_stream import Heard, ListenerStream
 from edge_las.runtime.result import Alternative, Result
-from edge_las.runtime.words import mean_prob, words_of
-from edge_las.search.beam import beam_search
-from edge_las.search.config import BeamConfig
+from edge_las.runtime.setup import Setup
+from edge_las.runtime.spelling import judge, spell
+from edge_las.runtime.words import words_of
 from edge_las.search.fusion import Scorer
-from edge_las.search.greedy import greedy_search
 from edge_las.search.hypothesis import Hypothesis
 from edge_las.tokens import TokenTable
 
 FloatArray = npt.NDArray[np.float32]
-
-# Tokens allowed whatever the length: a very short recording may hold a word.
-_EXTRA_TOKENS = 4
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What all utterances of a recognizer share; nothing in it changes."""
-
-    manifest: Manifest
-    tokens: TokenTable
-    engine: Engine
-    search: BeamConfig
-    gate: GateConfig
-    grammar: Constraint | None = None
-
-    @property
-    def frame_s(self) -> float:
-        """Seconds of one encoded frame."""
-        features = self.manifest.features
-        return features.hop_length * self.manifest.listener.subsampling / features.sample_rate
 
 
 class Utterance:
@@ -60,6 +36,7 @@ class Utterance:
         self._partial = PartialText(setup.tokens)
         self._processing_s = 0.0
         self._last_accept_s = 0.0
+        self._ahead: Result | None = None
         self._finished = False
 
     @property
@@ -78,6 +55,8 @@ class Utterance:
         if not np.isfinite(samples.sum()):
             raise AudioError("holds samples that are NaN or infinite")
         self._check_room(samples.size)
+        if samples.size:
+            self._ahead = None
         self._level.accept(samples)
         self._listener.accept(samples)
         self._last_accept_s = time.perf_counter() - started
@@ -95,15 +74,19 @@ class Utterance:
         """Read the text so far from the CTC head; only its last word can still change."""
         return self._partial.update(self._listener.ctc_log_probs(self._partial.frames))
 
+    def spell_ahead(self) -> None:
+        """Spell in a pause what `finish` would, which is then done at once unless more samples come."""
+        started = time.perf_counter()
+        self._ahead = self._recognize(self._listener.heard_so_far)
+        self._processing_s += time.perf_counter() - started
+        # The text was there before the end was known.
+        self._last_accept_s = 0.0
+
     def finish(self) -> Result:
         """Spell what was heard; the utterance is then over."""
         started = time.perf_counter()
         self._finished = True
-        found = Constrained([], [], None)
-        heard = self._listener.finish() if self._is_loud_enough() else None
-        if heard is not None and self._has_ctc_tokens(heard):
-            found = self._search(heard)
-        result = self._result(found, heard)
+        result = self._ahead or self._recognize(self._listener.finish)
         finish_s = time.perf_counter() - started
         self._processing_s += finish_s
         return replace(
@@ -112,50 +95,44 @@ class Utterance:
             latency_ms=1000.0 * (self._last_accept_s + finish_s),
         )
 
+    def _recognize(self, listen: Callable[[], Heard | None]) -> Result:
+        heard = listen() if self._is_loud_enough() else None
+        if heard is None or not self._has_ctc_tokens(heard):
+            return Result("", 0.0, (), (), self.duration_s, 0.0, 0.0)
+        return self._result(spell(self._setup, heard, self.duration_s, self._scorers), heard)
+
     def _is_loud_enough(self) -> bool:
         # Digital silence is refused whatever the threshold.
         return self._level.dbfs > max(self._setup.gate.gate_min_level_dbfs, -1000.0)
 
     def _has_ctc_tokens(self, heard: Heard) -> bool:
-        expected = expected_ctc_tokens(heard.ctc_log_probs, silent_ids(self._setup.tokens))
+        expected = expected_ctc_tokens(heard.ctc_log_probs, self._setup.silent_ids)
         return expected >= self._setup.gate.gate_min_ctc_tokens
 
-    def _search(self, heard: Heard) -> Constrained:
+    def _result(self, found: Constrained, heard: Heard) -> Result:
         setup = self._setup
-        graph = setup.manifest.engines[setup.engine.name].speller
-        speller = EngineSpeller(setup.engine, graph, heard.encoded, heard.keys)
-        most = int(setup.manifest.speller.max_tokens_per_s * self.duration_s) + _EXTRA_TOKENS
-        config = replace(setup.search, max_tokens=most)
-
-        def search(more: Sequence[Scorer]) -> list[Hypothesis]:
-            scorers = [*self._scorers, *more]
-            if config.beam_size == 1 and not scorers and not setup.grammar:
-                return [greedy_search(speller, config)]
-            return beam_search(speller, config, heard.ctc_log_probs, scorers)
-
-        if setup.grammar:
-            return setup.grammar.search(search, config)
-        hypotheses = search([])
-        return Constrained(hypotheses, hypotheses, None)
-
-    def _result(self, found: Constrained, heard: Heard | None) -> Result:
-        tokens, setup = self._setup.tokens, self._setup
         nothing = Result("", 0.0, (), (), self.duration_s, 0.0, 0.0)
         # What was heard without the grammar tells whether it was speech at all.
-        if heard is None or not found.free or not self._is_believed(found.free[0]):
+        free = judge(setup, found.free, heard)
+        if setup.confidence.speech(free.evidence) < setup.gate.gate_min_speech:
             return nothing
-        best = found.kept[0] if found.kept else None
-        if best is None or not tokens.decode(best.tokens):
+        if not found.kept:
             return replace(nothing, intent=found.intent)
-        confidence, text = mean_prob(best.token_log_probs), tokens.decode(best.tokens)
-        words = words_of(best, tokens, heard.ctc_log_probs, setup.frame_s, self.duration_s)
-        nbest = distinct_texts(found.kept, tokens)
+        best = free if found.kept[0] is found.free[0] else judge(setup, found.kept, heard)
+        confidence = setup.confidence.text(best.evidence)
+        if not best.text or confidence < setup.gate.gate_min_confidence:
+            return nothing
         return Result(
-            text, confidence, words, nbest, self.duration_s, 0.0, 0.0, found.intent, finished=best.finished
+            best.text,
+            confidence,
+            words_of(best.placed, setup.tokens, setup.confidence, setup.frame_s, self.duration_s),
+            distinct_texts(found.kept, setup.tokens),
+            self.duration_s,
+            rtf=0.0,
+            latency_ms=0.0,
+            intent=found.intent,
+            finished=best.placed.hypothesis.finished,
         )
-
-    def _is_believed(self, hypothesis: Hypothesis) -> bool:
-        return mean_prob(hypothesis.token_log_probs) >= self._setup.gate.gate_min_confidence
 
 
 class PartialText:

@@ -22,7 +22,7 @@ from edge_las.artifact import (
 )
 from edge_las.features import FeatureConfig, mel_filterbank
 from edge_las.runtime.gate import GateConfig
-from edge_las.runtime.utterance import Setup
+from edge_las.runtime.setup import Setup
 from edge_las.search.config import BeamConfig
 from edge_las.tokens import TokenTable
 

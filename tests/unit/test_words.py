@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from edge_las.runtime.words import mean_prob, token_spans, words_of
+from edge_las.runtime.confidence import ConfidenceConfig, mean_prob
+from edge_las.runtime.placing import place, token_spans
+from edge_las.runtime.words import words_of
 from edge_las.search.hypothesis import Hypothesis
 from edge_las.tokens import TokenTable
 
@@ -23,9 +25,13 @@ def hypothesis(tokens, frames, probs=None):
     return Hypothesis(tokens, -1.0, -1.0, log_probs, frames, True)
 
 
+def words(found, ctc_log_probs, duration_s):
+    return words_of(place(found, ctc_log_probs, 0), TABLE, ConfidenceConfig(), 0.04, duration_s)
+
+
 def test_times_follow_the_ctc_spikes_and_confidences_the_tokens():
     found = hypothesis((4, 6, 7), (0, 0, 0), [0.9, 0.8, 0.2])
-    one, three = words_of(found, TABLE, spikes(40, {5: 4, 20: 6, 24: 7}), 0.04, 1.6)
+    one, three = words(found, spikes(40, {5: 4, 20: 6, 24: 7}), 1.6)
     assert (one.word, three.word) == ("one", "three")
     assert (one.start_s, one.end_s) == pytest.approx((3 * 0.04, 8 * 0.04))
     assert (three.start_s, three.end_s) == pytest.approx((18 * 0.04, 27 * 0.04))
@@ -35,22 +41,22 @@ def test_times_follow_the_ctc_spikes_and_confidences_the_tokens():
 
 def test_close_words_share_the_gap_and_never_overlap():
     found = hypothesis((4, 5, 4), (0, 0, 0))
-    words = words_of(found, TABLE, spikes(12, {1: 4, 3: 5, 11: 4}), 0.04, 0.44)
-    assert words[0].start_s == pytest.approx(0.5 * 0.04)
-    assert words[0].end_s == words[1].start_s == pytest.approx(2.5 * 0.04)
-    assert words[2].end_s == pytest.approx(0.44)  # not beyond the recording
-    assert all(word.start_s <= word.end_s for word in words)
+    placed = words(found, spikes(12, {1: 4, 3: 5, 11: 4}), 0.44)
+    assert placed[0].start_s == pytest.approx(0.5 * 0.04)
+    assert placed[0].end_s == placed[1].start_s == pytest.approx(2.5 * 0.04)
+    assert placed[2].end_s == pytest.approx(0.44)  # not beyond the recording
+    assert all(word.start_s <= word.end_s for word in placed)
 
 
 def test_without_room_for_ctc_attention_tells_the_times_and_never_runs_back():
     found = hypothesis((4, 4, 5), (2, 1, 3))
     assert token_spans(found, spikes(3, {0: 4}), 0) == [(2, 2), (2, 2), (3, 3)]
-    words = words_of(found, TABLE, spikes(3, {0: 4}), 0.04, 0.2)
-    starts = [word.start_s for word in words]
+    placed = words(found, spikes(3, {0: 4}), 0.2)
+    starts = [word.start_s for word in placed]
     assert starts == sorted(starts)
 
 
 def test_no_words_and_no_probabilities():
-    assert words_of(hypothesis((), ()), TABLE, spikes(5, {}), 0.04, 0.2) == ()
+    assert words(hypothesis((), ()), spikes(5, {}), 0.2) == ()
     assert mean_prob([]) == 0.0
     assert mean_prob([np.log(0.5), np.log(0.125)]) == pytest.approx(0.25)
