@@ -19,9 +19,10 @@ _MOST_MARGIN = 9.0
 
 @dataclass(frozen=True)
 class ConfidenceConfig:
-    """Weights of three logistic models of evidence; an artifact's `search` holds those that were fitted for it.
+    """Weights of three logistic models of evidence; an artifact's `search` holds those fitted for it.
 
-    speech: that someone spoke; text: that all words are right; word: that this word is right. Not fitted, the Speller's own mean probability is the confidence, and everything is speech.
+    speech: that someone spoke; text: that all words are right; word: that this word is right.
+    Not fitted, the Speller's own mean probability is the confidence, and everything is speech.
     """
 
     speech_bias: float = 20.0

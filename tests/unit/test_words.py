@@ -49,8 +49,8 @@ def test_close_words_share_the_gap_and_never_overlap():
 
 
 def test_without_room_for_ctc_attention_tells_the_times_and_never_runs_back():
-    found = hypothesis((4, 4, 5), (2, 1, 3))
-    assert token_spans(found, spikes(3, {0: 4}), 0) == [(2, 2), (2, 2), (3, 3)]
+    found = hypothesis((4, 4, 5), (1, 0, 2))
+    assert token_spans(found, spikes(3, {0: 4}), 0) == [(1, 1), (1, 1), (2, 2)]
     placed = words(found, spikes(3, {0: 4}), 0.2)
     starts = [word.start_s for word in placed]
     assert starts == sorted(starts)
