@@ -2,19 +2,21 @@
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
+from typing import Any
+
+import edge_las
+from edge_las.cli_support import at_least_one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the commands `build` and `test`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    build = actions.add_parser("build", help="put the grammar of sentence templates in a model")
-    build.add_argument("source", type=Path, metavar="FILE.yaml", help="templates in Home Assistant's format")
-    build.add_argument("--out", type=Path, required=True, metavar="DIR", help="the artifact to write")
-    build.add_argument("--model", metavar="DIR", help="artifact to build on (default: the bundled model)")
-    build.add_argument(
-        "--no-train", action="store_true", required=True, help="grammar only, in seconds (training: not yet)"
-    )
+    _add_build_arguments(actions.add_parser("build", help="make a model that understands sentence templates"))
+    home = actions.add_parser("home", help="write Home Assistant's English sentences as templates to build")
+    home.add_argument("file", type=Path, metavar="FILE.yaml", help="the file to write")
     test = actions.add_parser("test", help="measure intents and slots on recordings")
     test.add_argument("model", metavar="DIR", help="artifact with a grammar")
     test.add_argument(
@@ -23,17 +25,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
+def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    # fmt: off
+    add("source", type=Path, metavar="FILE.yaml", help="templates in Home Assistant's format")
+    add("--out", type=Path, required=True, metavar="DIR", help="the artifact to write")
+    add("--plan", action="store_true", help="say what would be done and how long it takes; write nothing")
+    add("--no-train", action="store_true", help="put the grammar in a model as it is, in seconds")
+    add("--model", metavar="DIR", help="with --no-train: artifact to build on (default: the bundled model)")
+    add("--base", type=Path, metavar="CHECKPOINT", help="checkpoint to train from (default: the bundled one)")
+    add("--minutes", type=float, default=55.0, metavar="N", help="for the whole build (default 55)")
+    add("--speech", type=Path, action="append", default=[], metavar="DIR",
+        help="recordings to hear beside the synthetic speech (manifest.tsv); repeatable")
+    add("--noise", type=Path, metavar="DIR", help="recordings of noise to mix in")
+    add("--voices", metavar="LIST", help="engines or voices, e.g. espeak,flite:slt (default: all found)")
+    add("--leave-words-out", action="store_true",
+        help="hear no recording of --speech with a word of the domain")
+    add("--sentences", type=int, default=0, metavar="N", help="spoken for training (default: as time allows)")
+    add("--jobs", type=at_least_one, metavar="N", help="processes that speak (default: one for each CPU)")
+    add("--seed", type=int, default=1, help="the same seed gives the same sentences and speech (default 1)")
+    add("--work", type=Path, metavar="DIR", help="where finished steps are kept (default: OUT.build)")
+    add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of the recipe `domain`")
+    # fmt: on
+
+
 def run(args: argparse.Namespace) -> int:
-    """Run `build` or `test`."""
-    return _build(args) if args.action == "build" else _test(args)
+    """Run `build`, `home` or `test`."""
+    return {"build": _build, "home": _home, "test": _test}[args.action](args)
+
+
+def _home(args: argparse.Namespace) -> int:
+    from edge_las.domain.home import write_home
+
+    write_home(args.file)
+    print(f"{args.file}: written; build it with `edge-las domain build {args.file} --out DIR`")
+    return 0
 
 
 def _build(args: argparse.Namespace) -> int:
-    from edge_las.domain.build import build_domain
-    from edge_las.runtime.recognizer import model_folder
+    if args.no_train:
+        from edge_las.domain.assemble import build_domain
+        from edge_las.runtime.recognizer import model_folder
 
-    build_domain(args.source, model_folder(args.model), args.out)
+        build_domain(args.source, model_folder(args.model), args.out)
+        return 0
+    from edge_las.domain.build import Build, BuildConfig
+
+    config = BuildConfig(
+        source=args.source, out=args.out, base=args.base or bundled_base(), minutes=args.minutes,
+        speech=tuple(args.speech), noise=args.noise, leave_words_out=args.leave_words_out,
+        voices=tuple(args.voices.split(",")) if args.voices else (), sentences=args.sentences, seed=args.seed,
+        jobs=args.jobs or os.cpu_count() or 1, overrides=tuple(args.set), work=args.work,
+    )  # fmt: skip
+    build = Build(config, lambda line: print(line, file=sys.stderr, flush=True))
+    print("\n".join(build.describe()))
+    if not args.plan:
+        _show(build.run())
     return 0
+
+
+def bundled_base() -> Path:
+    """Return the folder of the bundled checkpoint."""
+    return Path(edge_las.__file__).parent / "models" / "base"
 
 
 def _test(args: argparse.Namespace) -> int:
@@ -50,9 +103,13 @@ def _test(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(measured, ensure_ascii=False))
         return 0
+    _show(measured)
+    return 0
+
+
+def _show(measured: dict[str, Any]) -> None:
     for name, value in measured.items():
         if name != "confusions":
             print(f"{name:<16} {'-' if value is None else value}")
-    for said, heard, count in measured["confusions"]:
+    for said, heard, count in measured.get("confusions", []):
         print(f"confused         {count} x {said} as {heard}")
-    return 0

@@ -1,7 +1,6 @@
 """Sentence templates to a grammar: linear in what is written, however many sentences it stands for."""
 
 import math
-import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,15 +8,14 @@ from typing import Any
 from edge_las.domain.numbers import spell_number
 from edge_las.domain.sampling import INLINE_RANGE
 from edge_las.domain.sentences import Block, Domain, NumberRange, Value, Wildcard, is_template
+from edge_las.domain.spoken import as_spoken
 from edge_las.domain.yaml_lines import Text
 from edge_las.errors import ConfigError
-from edge_las.grammar import ANY, NOTHING, SPACE, Grammar, GrammarBuilder, spoken_text
+from edge_las.grammar import ANY, NOTHING, SPACE, Grammar, GrammarBuilder
 
 # Orders of a permutation are not listed, but the sets of what was said so far are: 2 ** items.
 _MAX_PERMUTED = 10
 _MAX_NUMBERS, _MAX_SPELLED = 20_000, 999_999
-# A number that is read otherwise than by its value: 1st, 2.5, 10:30.
-_ODD_NUMBER = re.compile(r"\d[^\W\d_]|[^\W\d_]\d|\d[.,:/]\d")
 
 # A network and how many sentences it stands for (more than once if they can be read in several ways).
 _Part = tuple[int, float]
@@ -235,12 +233,9 @@ class _Compiler:
             self._active.pop()
 
     def _spoken(self, text: str) -> str:
-        if _ODD_NUMBER.search(text):
-            raise self._error(f"the number in {text.strip()!r} must be written as it is said")
         try:
-            text = re.sub(r"\d+", lambda digits: f" {spell_number(int(digits[0]))} ", text)
-            return spoken_text(text, self._alphabet)
-        except (ConfigError, ValueError) as error:
+            return as_spoken(text, self._alphabet)
+        except ConfigError as error:
             raise self._error(str(error)) from None
 
     def _error(self, message: str) -> ConfigError:

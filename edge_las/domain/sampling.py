@@ -27,6 +27,19 @@ def _parse(template: str) -> Any:
         raise ConfigError(f"template {template!r}: {error}") from error
 
 
+class _Numbers(Sequence[str]):
+    """The numbers of a range in words, spelled when asked for."""
+
+    def __init__(self, numbers: range) -> None:
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        return spell_number(self._numbers[index])
+
+
 class TemplateSampler:
     """Draws sentences from templates with `<rules>` and `{lists}`; a list value may itself be a template."""
 
@@ -62,11 +75,16 @@ class TemplateSampler:
         return node.items[int(rng.integers(len(node.items)))]
 
     def _draw_value(self, node: Any, rng: np.random.Generator, depth: int) -> str:
-        if span := INLINE_RANGE.fullmatch(node.list_name):
+        name = str(node.list_name)
+        if span := INLINE_RANGE.fullmatch(name):
             start, stop, step = (int(group) for group in span.groups(default="1"))
-            return spell_number(int(rng.choice(np.arange(start, stop + 1, step))))
-        values = self._lookup(self._values, "list", node.list_name)
-        return self._draw(_parse(values[int(rng.integers(len(values)))]), rng, depth + 1)
+            return self._pick(name, _Numbers(range(start, stop + 1, step)), rng)
+        values = self._lookup(self._values, "list", name)
+        return self._draw(_parse(self._pick(name, values, rng)), rng, depth + 1)
+
+    def _pick(self, name: str, values: Sequence[str], rng: np.random.Generator) -> str:
+        """Choose a value of a list."""
+        return values[int(rng.integers(len(values)))]
 
     @staticmethod
     def _lookup(table: Mapping[str, Any], what: str, name: str) -> Any:

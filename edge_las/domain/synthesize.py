@@ -4,55 +4,29 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edge_las.domain.voices import Voice, list_voices, pick_voice
+from edge_las.domain.shards import (
+    SAMPLE_RATE,
+    Cast,
+    Sentence,
+    ShardResult,
+    SynthesisConfig,
+    finished_shards,
+    merge,
+    synthesize_shard,
+)
+from edge_las.domain.voices import list_voices
 from edge_las.errors import ConfigError, EdgeLasError
 
-SAMPLE_RATE = 16000
-PCM_SCALE = 32768.0
 CHUNK_CLIPS = 128
-INDEX_HEADER = "id\toffset_samples\tnum_samples\tdataset\tspeaker\ttext"
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz' ")
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A text to speak: letters and apostrophes only, and the data set it belongs to."""
-
-    text: str
-    dataset: str
-
-
-@dataclass(frozen=True)
-class SynthesisConfig:
-    """What to make; the same config and voices give the same audio, whatever the number of jobs."""
-
-    seed: int = 1
-    pace_min: float = 0.85
-    pace_max: float = 1.25
-    jobs: int = os.cpu_count() or 1
-    limit_hours: float | None = None
-    limit_minutes: float | None = None
-
-
-@dataclass(frozen=True)
-class ShardResult:
-    """What one chunk of sentences became."""
-
-    number: int
-    clips: int
-    samples: int
-    failed: tuple[str, ...]
 
 
 def read_sentences(path: Path) -> list[Sentence]:
@@ -72,42 +46,11 @@ def read_sentences(path: Path) -> list[Sentence]:
     return sentences
 
 
-def synthesize_shard(
-    folder: Path,
-    number: int,
-    rows: Sequence[tuple[int, Sentence]],
-    voices: Sequence[Voice],
-    config: SynthesisConfig,
-) -> ShardResult:
-    """Speak one chunk into `folder`; its index is renamed into place last, so what is there is whole."""
-    audio, index, failed = [], [], []
-    for clip, sentence in rows:
-        seed = (config.seed, clip)
-        voice = pick_voice(voices, np.random.default_rng(seed))
-        prosody = voice.prosody(seed, (config.pace_min, config.pace_max))
-        try:
-            samples = voice.synthesize(sentence.text, SAMPLE_RATE, seed, prosody)
-        except EdgeLasError as error:
-            failed.append(str(error))
-            continue
-        audio.append(np.clip(np.round(samples * PCM_SCALE), -32768, 32767).astype("<i2"))
-        speaker = f"{voice.id} {prosody.label()}"
-        index.append(
-            f"{sentence.dataset}-{clip:06d}\t{audio[-1].size}\t{sentence.dataset}\t{speaker}\t{sentence.text}"
-        )
-    (np.concatenate(audio) if audio else np.zeros(0, "<i2")).tofile(folder / f"{number:05d}.i16")
-    result = ShardResult(number, len(audio), sum(a.size for a in audio), tuple(failed))
-    partial = folder / f"{number:05d}.json.part"
-    partial.write_text(json.dumps({**asdict(result), "index": index}), encoding="utf-8")
-    partial.rename(folder / f"{number:05d}.json")
-    return result
-
-
-def _plan(
-    sentences: Sequence[Sentence], voices: Sequence[Voice], config: SynthesisConfig
-) -> dict[str, object]:
-    digest = hashlib.sha256("\n".join(f"{s.text}\t{s.dataset}" for s in sentences).encode())
-    digest.update(repr([(v.id, v.weight) for v in voices]).encode())
+def describe_plan(sentences: Sequence[Sentence], voices: Cast, config: SynthesisConfig) -> dict[str, object]:
+    """Give what decides the audio, as plain values."""
+    digest = hashlib.sha256("\n".join(f"{s.text}\t{s.dataset}\t{s.split}" for s in sentences).encode())
+    for split in sorted(voices):
+        digest.update(repr([split, *((v.id, v.weight) for v in voices[split])]).encode())
     pace = [config.pace_min, config.pace_max]
     return {"sha256": digest.hexdigest(), "seed": config.seed, "pace": pace, "chunk_clips": CHUNK_CLIPS}
 
@@ -120,17 +63,6 @@ def _prepare(folder: Path, plan: dict[str, object]) -> None:
             f"{folder}: begun with other texts, voices or settings: remove it or choose another --out"
         )
     stamp.write_text(json.dumps(plan))
-
-
-def _finished(folder: Path) -> dict[int, ShardResult]:
-    done = {}
-    for path in sorted(folder.glob("*.json")):
-        if path.name != "plan.json":
-            row = json.loads(path.read_text(encoding="utf-8"))
-            done[row["number"]] = ShardResult(
-                row["number"], row["clips"], row["samples"], tuple(row["failed"])
-            )
-    return done
 
 
 class _Progress:
@@ -168,14 +100,15 @@ class _Progress:
         )
 
 
-def synthesize(
-    sentences: Sequence[Sentence], out: Path, voices: Sequence[Voice], config: SynthesisConfig
-) -> None:
-    """Speak all sentences in an order shuffled by the seed, so that any prefix is a fair sample; resumes."""
+def synthesize(sentences: Sequence[Sentence], out: Path, voices: Cast, config: SynthesisConfig) -> None:
+    """Speak all sentences, each with a voice of its split; resumes.
+
+    The order is shuffled by the seed, so that any prefix is a fair sample.
+    """
     folder = out / "shards"
-    _prepare(folder, _plan(sentences, voices, config))
+    _prepare(folder, describe_plan(sentences, voices, config))
     order = np.random.default_rng([config.seed, 0]).permutation(len(sentences))
-    done, progress = _finished(folder), _Progress(len(sentences))
+    done, progress = finished_shards(folder), _Progress(len(sentences))
     for result in done.values():
         progress.add(result, fresh=False)
     chunks = [
@@ -191,7 +124,7 @@ def synthesize(
 def _run_chunks(
     folder: Path,
     chunks: Sequence[tuple[int, list[tuple[int, Sentence]]]],
-    voices: Sequence[Voice],
+    voices: Cast,
     config: SynthesisConfig,
     progress: _Progress,
 ) -> None:
@@ -225,34 +158,6 @@ def _some(
         yield item
 
 
-def merge(out: Path) -> None:
-    """Join the finished shards into audio.i16, index.tsv and failed.txt, and print what was made."""
-    shards, offset, lines, failed = sorted((out / "shards").glob("[0-9]*.json")), 0, [INDEX_HEADER], []
-    per_dataset: Counter[str] = Counter()
-    with (out / "audio.i16.part").open("wb") as audio:
-        for path in shards:
-            row = json.loads(path.read_text(encoding="utf-8"))
-            with path.with_suffix(".i16").open("rb") as source:
-                shutil.copyfileobj(source, audio, 1 << 22)
-            failed += row["failed"]
-            for line in row["index"]:
-                name, size, dataset, rest = line.split("\t", 3)
-                lines.append(f"{name}\t{offset}\t{size}\t{dataset}\t{rest}")
-                offset += int(size)
-                per_dataset[dataset] += int(size)
-    if offset == 0:
-        raise ConfigError(f"{out}: nothing was synthesized; first failure: {failed[0] if failed else 'none'}")
-    (out / "audio.i16.part").rename(out / "audio.i16")
-    (out / "index.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (out / "failed.txt").write_text("".join(f"{line}\n" for line in failed), encoding="utf-8")
-    hours = ", ".join(
-        f"{name} {size / SAMPLE_RATE / 3600:.2f} h" for name, size in sorted(per_dataset.items())
-    )
-    print(
-        f"{out}: {len(lines) - 1} clips, {offset / SAMPLE_RATE / 3600:.2f} h, {len(failed)} failed ({hours})"
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m edge_las.domain.synthesize", description=__doc__)
     parser.add_argument("--texts", type=Path, required=True, help="rows of text<TAB>dataset")
@@ -268,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         voices = list_voices(args.engines.split(",") if args.engines else None)
-        synthesize(read_sentences(args.texts), args.out, voices, config)
+        synthesize(read_sentences(args.texts), args.out, {"train": voices}, config)
     except EdgeLasError as error:
         print(f"edge-las: error: {error}", file=sys.stderr)
         return 2

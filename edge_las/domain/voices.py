@@ -147,20 +147,28 @@ ENGINES: dict[str, Engine] = {
 
 
 def list_voices(only: Iterable[str] | None = None) -> list[Voice]:
-    """Voices of the engines installed here, each engine weighted by its share.
+    """Voices installed here, each engine weighted by its share; `only` names engines or voices.
 
-    Raises: ConfigError for an engine that edge-las does not know; DeviceError where none is installed.
+    Raises: ConfigError for one that edge-las does not know; DeviceError where none is installed.
     """
     wanted = list(ENGINES) if only is None else list(only)
-    for name in wanted:
-        if name not in ENGINES:
-            raise ConfigError(f"voices: no engine {name}, known are {', '.join(ENGINES)}")
-    found = [voice for name in wanted for voice in _engine_voices(ENGINES[name])]
+    found = [voice for name in wanted for voice in _named(name)]
     if not found:
-        programs = ", ".join(ENGINES[name].program for name in wanted)
+        programs = ", ".join(ENGINES[name.partition(":")[0]].program for name in wanted)
         raise DeviceError(
             f"voices: none of the programs {programs} is installed: apt install espeak-ng flite"
         )
+    return found
+
+
+def _named(name: str) -> list[Voice]:
+    engine, _, wanted = name.partition(":")
+    if engine not in ENGINES:
+        raise ConfigError(f"voices: no engine {engine}, known are {', '.join(ENGINES)}")
+    voices = _engine_voices(ENGINES[engine])
+    found = [voice for voice in voices if wanted in ("", voice.name)]
+    if voices and not found:
+        raise ConfigError(f"voices: {engine} has no voice {wanted}; e.g. {voices[0].name}")
     return found
 
 

@@ -10,6 +10,7 @@ from edge_las.domain import synthesize as synth
 from edge_las.domain.corpora import clean, collect, digit_texts, everyday_texts
 from edge_las.domain.numbers import spell_digits, spell_number
 from edge_las.domain.sampling import TemplateSampler
+from edge_las.domain.shards import INDEX_HEADER
 from edge_las.domain.voices import Voice, dictated, is_digits, is_spelled, list_voices, pick_voice
 from edge_las.domain.voices_signal import condition, resample, trim
 from edge_las.errors import ConfigError, DeviceError, EdgeLasError
@@ -126,14 +127,18 @@ def test_synthesis_is_whole_reproducible_and_resumes(tmp_path: Path):
     sentences = [synth.Sentence(f"number {spell_number(i)}", "t") for i in range(6)]
     voices = list_voices()
     for name, jobs in (("a", 1), ("b", 2)):
-        synth.synthesize(sentences, tmp_path / name, voices, synth.SynthesisConfig(seed=3, jobs=jobs))
+        synth.synthesize(
+            sentences, tmp_path / name, {"train": voices}, synth.SynthesisConfig(seed=3, jobs=jobs)
+        )
     audio = np.fromfile(tmp_path / "a/audio.i16", "<i2")
     assert np.array_equal(audio, np.fromfile(tmp_path / "b/audio.i16", "<i2"))
     rows = [line.split("\t") for line in (tmp_path / "a/index.tsv").read_text().splitlines()]
-    assert "\t".join(rows[0]) == synth.INDEX_HEADER
+    assert "\t".join(rows[0]) == INDEX_HEADER
     assert len(rows) == 7 and sum(int(r[2]) for r in rows[1:]) == audio.size
     with pytest.raises(ConfigError, match="other texts"):
-        synth.synthesize(sentences[:3], tmp_path / "a", voices, synth.SynthesisConfig(seed=3, jobs=1))
+        synth.synthesize(
+            sentences[:3], tmp_path / "a", {"train": voices}, synth.SynthesisConfig(seed=3, jobs=1)
+        )
 
 
 def test_sentence_table_errors_name_the_line(tmp_path: Path):

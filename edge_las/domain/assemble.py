@@ -1,0 +1,120 @@
+"""The artifact of a domain: another artifact's files, with a grammar and what was measured in it."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edge_las.artifact import (
+    MANIFEST_NAME,
+    Manifest,
+    describe_files,
+    load_manifest,
+    load_tokens,
+    verify,
+    write_manifest,
+)
+from edge_las.domain.compile import compile_domain
+from edge_las.domain.sentences import Domain, read_domain
+from edge_las.errors import ArtifactError
+from edge_las.grammar import GRAMMAR_NAME, Grammar, save_grammar
+from edge_las.tokens import SPECIALS, WORD_MARK, TokenTable
+
+DOMAIN_NAME = "domain.yaml"
+LANGUAGE = "en"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A domain as read, its grammar, and what its model can spell."""
+
+    source: Path
+    domain: Domain
+    grammar: Grammar
+    sentences: float
+    alphabet: frozenset[str]
+
+    def __str__(self) -> str:
+        intents, nodes = len({block.intent for block in self.domain.blocks}), len(self.grammar.nodes)
+        return f"{self.source}: {intents} intents, {self.sentences:.4g} sentences, {nodes} nodes"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured of a domain's model: settings of the search, accuracy, letters spoken in a second."""
+
+    search: Mapping[str, float] = field(default_factory=dict)
+    accuracy: Mapping[str, Any] = field(default_factory=dict)
+    tokens_per_s: float = 0.0
+
+
+def read_compiled(source: Path, tokens: TokenTable, language: str) -> Compiled:
+    """Read and compile a file of sentence templates for a model.
+
+    Raises: ConfigError naming file and line.
+    """
+    domain = read_domain(source)
+    if domain.language != language:
+        raise domain.place.error(0, f"language is {domain.language}, the model's is {language}")
+    alphabet = frozenset("".join(tokens.pieces[len(SPECIALS) :])) - {WORD_MARK}
+    grammar, sentences = compile_domain(domain, alphabet)
+    return Compiled(source, domain, grammar, sentences, alphabet)
+
+
+def check_out(out: Path) -> None:
+    """Raise ArtifactError if `out` is something that must not be replaced."""
+    if out.exists() and not (out / MANIFEST_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise ArtifactError(f"{out}: exists and is no artifact; it is not replaced")
+
+
+def build_domain(source: Path, base: Path, out: Path, tell: Callable[[str], None] = print) -> None:
+    """Copy an artifact and put the grammar of a file of sentence templates in; nothing is trained.
+
+    Raises: ConfigError naming file and line; ArtifactError if `base` is damaged or `out` is no artifact.
+    """
+    manifest = load_manifest(base)
+    verify(base, manifest)
+    compiled = read_compiled(source, load_tokens(base, manifest), manifest.language)
+    tell(str(compiled))
+    if out.resolve() == base.resolve():
+        raise ArtifactError(f"{out}: is the model that the domain is built from")
+    assemble(compiled, base, out)
+    size = (out / GRAMMAR_NAME).stat().st_size
+    tell(f"{out}: {base.name} with this grammar ({size / 1000:.1f} kB); the model itself was not trained")
+
+
+def assemble(compiled: Compiled, base: Path, out: Path, found: Findings | None = None) -> None:
+    """Write `base` with a domain's grammar to `out`, whole or not at all.
+
+    Raises: ArtifactError if `out` is there and is no artifact.
+    """
+    check_out(out)
+    manifest = _with_findings(load_manifest(base), found or Findings())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
+    part.mkdir()
+    try:
+        names = set(manifest.files) | {GRAMMAR_NAME, DOMAIN_NAME}
+        for name in set(manifest.files) - {GRAMMAR_NAME, DOMAIN_NAME}:
+            shutil.copy2(base / name, part / name)
+        save_grammar(part / GRAMMAR_NAME, compiled.grammar)
+        shutil.copyfile(compiled.source, part / DOMAIN_NAME)
+        write_manifest(part, replace(manifest, files=describe_files(part, names)))
+        if out.exists():
+            out.rename(old)
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _with_findings(manifest: Manifest, found: Findings) -> Manifest:
+    rate = max(manifest.speller.max_tokens_per_s, found.tokens_per_s)
+    return replace(
+        manifest,
+        search={**manifest.search, **found.search},
+        accuracy={**manifest.accuracy, **found.accuracy},
+        speller=replace(manifest.speller, max_tokens_per_s=rate),
+    )

@@ -1,0 +1,139 @@
+"""How well a domain's artifact understands voices it never heard, and when it should say "not understood"."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_las.audio import pcm_to_float
+from edge_las.domain.mixing import NEGATIVE
+from edge_las.domain.proof import Case, report
+from edge_las.domain.texts import COMMAND, NEAR, OTHER
+from edge_las.runtime.constraint import Constrained, Constraint, Search
+from edge_las.runtime.recognizer import Recognizer
+from edge_las.search.config import BeamConfig
+from edge_las.tokens import TokenTable
+from edge_las.train.corpus import Clip, Corpus
+
+# Of other speech, what the threshold may let through on voices of the dev split: half of what is promised.
+_FALSE_ACCEPTS = 0.01
+# Beyond what commands lose, nothing is gained: nats a token.
+_SLACK = 1.25
+_LEAST_LOSS = 0.02
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A clip, what it means (intent None: no command), and what was made of it had nothing been rejected."""
+
+    id: str
+    dataset: str
+    split: str
+    voice: str
+    expected: dict[str, Any] | None
+    found: dict[str, Any] | None
+    loss: float
+
+
+def hear(artifact: Path, corpus: Corpus, clips: Sequence[Clip]) -> list[Heard]:
+    """Recognize clips with a domain's artifact, its threshold of rejection taken off."""
+    recognizer = Recognizer.load(artifact)
+    constraint = recognizer.setup.grammar
+    assert constraint is not None
+    watching = _Watching(constraint, recognizer.tokens)
+    recognizer = Recognizer(replace(recognizer.setup, grammar=watching))
+    rows = []
+    for clip in clips:
+        watching.loss = math.inf
+        intent = recognizer.transcribe(pcm_to_float(np.asarray(corpus.samples(clip)))).intent
+        match = constraint.automaton.interpret(clip.text)
+        expected = {"intent": match.intent, "slots": match.slots} if match else None
+        found = intent if intent and intent["intent"] else None
+        voice = clip.speaker.partition(" ")[0]
+        rows.append(Heard(clip.id, clip.dataset, clip.split, voice, expected, found, watching.loss))
+    return rows
+
+
+class _Watching(Constraint):
+    """A constraint that accepts whatever fits its grammar, and keeps what that cost."""
+
+    def __init__(self, constraint: Constraint, tokens: TokenTable) -> None:
+        config = replace(constraint.config, grammar_max_loss=math.inf)
+        super().__init__(constraint.grammar, tokens, config)
+        self.loss = math.inf
+
+    def search(self, search: Search, config: BeamConfig) -> Constrained:
+        found = super().search(search, config)
+        self.loss = found.loss
+        return found
+
+
+def choose_threshold(rows: Sequence[Heard]) -> float:
+    """Choose the loss that rejects nearly all other speech, and no higher than commands need."""
+    right = [row.loss for row in rows if row.expected and row.found == row.expected]
+    others = sorted(row.loss for row in rows if row.dataset in (OTHER, NEGATIVE) and row.found)
+    total = sum(row.dataset in (OTHER, NEGATIVE) for row in rows)
+    allowed = int(_FALSE_ACCEPTS * total)
+    needed = _SLACK * float(np.quantile(right, 0.995)) if right else 0.0
+    # Just below the first that must not pass.
+    bound = 0.999 * others[allowed] if len(others) > allowed else math.inf
+    return round(min(max(needed, _LEAST_LOSS), bound), 4)
+
+
+def accuracy(rows: Sequence[Heard], threshold: float) -> dict[str, Any]:
+    """Report what comes out at a threshold: commands and other speech; near misses apart."""
+    told = [row for row in rows if row.dataset != NEAR]
+    cases = [_case(row) for row in told]
+    measured = report(cases, [_accepted(row, threshold) for row in told])
+    near = [row for row in rows if row.dataset == NEAR]
+    commands = [row for row in rows if row.dataset == COMMAND]
+    engines = sorted({row.voice.partition(":")[0] for row in commands})
+    by_engine = {name: [row for row in commands if row.voice.startswith(name)] for name in engines}
+    return {
+        **{name: value for name, value in measured.items() if name != "confusions"},
+        "near_accepts": _share([_accepted(row, threshold) is not None for row in near]),
+        "intent_accuracy_by_engine": {
+            name: _share([_intent(_accepted(row, threshold)) == _intent(row.expected) for row in part])
+            for name, part in by_engine.items()
+        },
+    }
+
+
+def _case(row: Heard) -> Case:
+    if row.expected is None:
+        return Case(Path(row.id), None, {})
+    return Case(Path(row.id), row.expected["intent"], row.expected["slots"])
+
+
+def _accepted(row: Heard, threshold: float) -> dict[str, Any] | None:
+    return row.found if row.loss <= threshold else None
+
+
+def _intent(found: dict[str, Any] | None) -> Any:
+    return found["intent"] if found else None
+
+
+def _share(hits: Sequence[bool]) -> float | None:
+    return round(sum(hits) / len(hits), 4) if hits else None
+
+
+def tokens_per_second(corpus: Corpus, tokens: TokenTable) -> float:
+    """Find how many tokens a second the fastest commands need."""
+    rates = [len(tokens.encode(clip.text)) / clip.seconds for clip in corpus.clips if clip.dataset == COMMAND]
+    return round(1.1 * float(np.quantile(rates, 0.999)), 1) if rates else 0.0
+
+
+def save_heard(path: Path, rows: Sequence[Heard]) -> None:
+    """Write rows as lines of JSON, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
+    part.replace(path)
+
+
+def load_heard(path: Path) -> list[Heard]:
+    """Read what `save_heard` wrote."""
+    return [Heard(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,82 @@
+"""Real speech beside the synthetic: chosen from recordings, so that a domain's model keeps what it knows."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edge_las.errors import ConfigError
+from edge_las.train.corpus import AUDIO_FILE, INDEX_FILE, Clip, Corpus, write_index
+
+# Where kept, never trained on: what the threshold of rejection is chosen by.
+NEGATIVE = "real_other"
+
+
+def copy_clips(corpus: Corpus, clips: Iterable[Clip], out: Path) -> Path:
+    """Write clips as a flat corpus of their own, whole or not at all; return its folder."""
+    if (out / INDEX_FILE).exists():
+        return out
+    out.mkdir(parents=True, exist_ok=True)
+    rows, offset = [], 0
+    with open(out / AUDIO_FILE, "wb") as audio:
+        for clip in clips:
+            audio.write(corpus.samples(clip).tobytes())
+            size = clip.num_samples
+            rows.append((clip.id, offset, size, clip.dataset, clip.speaker, clip.split, clip.text))
+            offset += size
+    write_index(out, rows)
+    return out
+
+
+def choose_real(
+    corpus: Corpus, hours: float, negatives: int, barred: Collection[str],
+    is_command: Callable[[str], bool], max_seconds: float, seed: int,
+) -> list[Clip]:  # fmt: skip
+    """Choose clips of the train split to hear, and others, as NEGATIVE of split dev, that are no commands.
+
+    Large data sets give more than small ones, but less than their size; no clip has a barred word.
+    Raises: ConfigError if nothing is left.
+    """
+    rng = np.random.default_rng([seed, 21])
+    usable = [
+        clip
+        for clip in corpus.clips
+        if clip.split == "train" and clip.text and 0.3 <= clip.seconds <= max_seconds
+        if not set(barred) & set(clip.text.split())
+    ]
+    if not usable:
+        raise ConfigError("--speech: no clip of the train split can be used")
+    usable = [usable[int(i)] for i in rng.permutation(len(usable))]
+    outside = _in_turn([clip for clip in usable if not is_command(clip.text)])[:negatives]
+    kept = {clip.id for clip in outside}
+    heard = _share_out([clip for clip in usable if clip.id not in kept], hours)
+    return [*heard, *(replace(clip, dataset=NEGATIVE, split="dev") for clip in outside)]
+
+
+def _share_out(clips: Sequence[Clip], hours: float) -> list[Clip]:
+    sets = _by_dataset(clips)
+    sizes = {name: sum(clip.seconds for clip in rows) / 3600 for name, rows in sets.items()}
+    scale = hours / sum(np.sqrt(size) for size in sizes.values())
+    chosen = []
+    for name, rows in sets.items():
+        left = scale * np.sqrt(sizes[name]) * 3600
+        for clip in rows:
+            if left <= 0:
+                break
+            chosen.append(clip)
+            left -= clip.seconds
+    return chosen
+
+
+def _in_turn(clips: Sequence[Clip]) -> list[Clip]:
+    """Order clips so that each data set has its turn."""
+    ranked = [(rank, clip) for rows in _by_dataset(clips).values() for rank, clip in enumerate(rows)]
+    return [clip for _, clip in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def _by_dataset(clips: Sequence[Clip]) -> dict[str, list[Clip]]:
+    sets: dict[str, list[Clip]] = {}
+    for clip in clips:
+        sets.setdefault(clip.dataset, []).append(clip)
+    return sets
