@@ -4,12 +4,24 @@ Every random number comes from the generator given, so a batch is augmented alik
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from edge_las.train.config import AugmentConfig
+
+# Seconds of coloured noise that are made once: making it anew for each batch took a tenth of the training.
+_COLOURED_S = 320
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How augmentation moved each clip of a batch in time: sample i was at (i - lead_samples) * speed."""
+
+    speed: Tensor  # (N,)
+    lead_samples: Tensor  # (N,)
 
 
 class Augmenter:
@@ -19,16 +31,21 @@ class Augmenter:
         """Take noise recordings, each (S,) float, on the device of the batches."""
         self.config, self.sample_rate = config, sample_rate
         self.noise = torch.cat(noises) if noises else None
+        self.coloured = _coloured(torch.Generator().manual_seed(0), _COLOURED_S * sample_rate)
+        if self.noise is not None:
+            self.coloured = self.coloured.to(self.noise.device)
 
-    def waveforms(self, x: Tensor, lengths: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
-        """Change speed, room, noise and level."""
+    def waveforms(self, x: Tensor, lengths: Tensor, rng: Generator) -> tuple[Tensor, Tensor, "Moved"]:
+        """Change speed, room, noise and level; also tell when what is heard was said."""
         config = self.config
-        x, lengths = change_speed(x, lengths, _uniform(len(x), config.speed_min, config.speed_max, rng), rng)
-        x, lengths = self._lead(x, lengths, rng)
+        speed = _uniform(len(x), config.speed_min, config.speed_max, rng)
+        x, lengths = change_speed(x, lengths, speed, rng)
+        x, lengths, lead_samples = self._lead(x, lengths, rng)
         x = self._room(x, rng)
         x = (x + self._noise(x, lengths, rng)) * _valid(lengths, x.shape[1])
         peak_db = _uniform(len(x), config.gain_min_db, config.gain_max_db, rng)
-        return x * (10.0 ** (peak_db / 20.0) / x.abs().amax(dim=1).clamp(min=1e-5))[:, None], lengths
+        x = x * (10.0 ** (peak_db / 20.0) / x.abs().amax(dim=1).clamp(min=1e-5))[:, None]
+        return x, lengths, Moved(speed, lead_samples)
 
     def features(self, x: Tensor, lengths: Tensor, rng: Generator) -> Tensor:
         """Colour the spectrum, mask bands and moments (SpecAugment, Park et al. 2019, arXiv:1904.08779)."""
@@ -50,16 +67,16 @@ class Augmenter:
             hidden |= (_band(lengths, width, frames, rng) & drawn[:, None])[:, :, None]
         return torch.where(valid, torch.where(hidden, mean, x), padding)
 
-    def _lead(self, x: Tensor, lengths: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+    def _lead(self, x: Tensor, lengths: Tensor, rng: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Put a pause before and after the speech."""
         most = int(self.config.lead_max_s * self.sample_rate)
         if most == 0:
-            return x, lengths
+            return x, lengths, torch.zeros_like(lengths)
         lead = (_rand(len(x), rng) * most).long()
         x = F.pad(x, (0, 2 * most))
         index = torch.arange(x.shape[1], device=x.device)[None] - lead[:, None]
         x = torch.where(index >= 0, x.gather(1, index.clamp(min=0)), 0.0)
-        return x, lengths + lead + (_rand(len(x), rng) * most).long()
+        return x, lengths + lead + (_rand(len(x), rng) * most).long(), lead
 
     def _room(self, x: Tensor, rng: Generator) -> Tensor:
         """Convolve with exponentially decaying noise: a room's late reverberation."""
@@ -67,7 +84,10 @@ class Augmenter:
         taps = int(config.room_rt60_max_s * self.sample_rate)
         if config.room_probability <= 0.0 or taps < 2:
             return x
-        n = len(x)
+        drawn = torch.nonzero(_rand(len(x), rng) < config.room_probability)[:, 0]
+        n = len(drawn)
+        if n == 0:
+            return x
         rt60 = _uniform(n, 0.08, config.room_rt60_max_s, rng)[:, None]
         t = torch.arange(taps, device=x.device)[None] / self.sample_rate
         tail = torch.randn(n, taps, generator=rng, device=x.device) * torch.exp(-6.9 * t / rt60)
@@ -76,16 +96,15 @@ class Augmenter:
         tail = tail / tail.square().sum(dim=1, keepdim=True).sqrt() * 10.0 ** (-ratio_db / 20.0)
         tail[:, 0] = 1.0
         size = 1 << (x.shape[1] + taps - 1).bit_length()
-        wet = torch.fft.irfft(torch.fft.rfft(x, size) * torch.fft.rfft(tail, size), size)[:, : x.shape[1]]
-        return torch.where((_rand(n, rng) < config.room_probability)[:, None], wet, x)
+        wet = torch.fft.irfft(torch.fft.rfft(x[drawn], size) * torch.fft.rfft(tail, size), size)
+        return x.index_put((drawn,), wet[:, : x.shape[1]])
 
     def _noise(self, x: Tensor, lengths: Tensor, rng: Generator) -> Tensor:
         """Make the noise to add: a recording, coloured noise, or the other talkers of the batch."""
         config, (n, size) = self.config, x.shape
-        noise = self._coloured(n, size, rng)
+        noise = _stretches(self.coloured.to(x.device), n, size, rng)
         if self.noise is not None:
-            start = (_rand(n, rng) * len(self.noise)).long()[:, None]
-            recorded = self.noise[(start + torch.arange(size, device=x.device)) % len(self.noise)]
+            recorded = _stretches(self.noise, n, size, rng)
             noise = torch.where((_rand(n, rng) < 0.6)[:, None], recorded, noise)
         talks = _rand(n, rng) < config.babble_probability / max(config.noise_probability, 1e-6)
         noise = torch.where(talks[:, None], x.roll(1, 0) + 0.7 * x.roll(2, 0), noise)
@@ -95,13 +114,6 @@ class Augmenter:
         wanted = (power / 10.0 ** (snr_db / 10.0)).sqrt()
         scale = wanted / noise.square().mean(dim=1).sqrt().clamp(min=1e-7)
         return noise * (scale * (_rand(n, rng) < config.noise_probability))[:, None]
-
-    def _coloured(self, n: int, size: int, rng: Generator) -> Tensor:
-        padded = 1 << (size - 1).bit_length()
-        white = torch.fft.rfft(torch.randn(n, padded, generator=rng, device=rng.device))
-        frequency = torch.linspace(0, 1, white.shape[1], device=rng.device).clamp(min=1e-3)
-        slope = _uniform(n, 0.0, 1.5, rng)[:, None]  # white to brown
-        return torch.fft.irfft(white * frequency[None] ** -slope, padded)[:, :size]
 
     def _equalizer(self, n: int, mels: int, rng: Generator) -> Tensor:
         """Draw a smooth response of a microphone for each clip, in log power: (N, mels)."""
@@ -129,6 +141,23 @@ def change_speed(x: Tensor, lengths: Tensor, speed: Tensor, rng: Generator) -> t
     a, b, c, d = (padded.gather(1, (base + k).clamp(max=last)) for k in range(4))
     out = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
     return out * _valid(lengths, size), lengths
+
+
+def _coloured(rng: Generator, samples: int) -> Tensor:
+    """Make noise that goes from white to brown: many stretches one after the other, (samples,)."""
+    slopes = torch.linspace(0.0, 1.5, 16)[:, None]
+    white = torch.fft.rfft(torch.randn(len(slopes), samples // len(slopes), generator=rng))
+    frequency = torch.linspace(0, 1, white.shape[1]).clamp(min=1e-3)
+    noise = torch.fft.irfft(white * frequency[None] ** -slopes)
+    return (noise / noise.square().mean(dim=1, keepdim=True).sqrt()).flatten()
+
+
+def _stretches(noise: Tensor, n: int, size: int, rng: Generator) -> Tensor:
+    """Cut n random stretches out of noise (S,), which begins again at its end: (n, size)."""
+    start = (_rand(n, rng) * len(noise)).long().tolist()
+    ring = noise if size <= len(noise) else noise.repeat(-(-size // len(noise)))
+    ring = torch.cat([ring, ring[:size]])
+    return torch.stack([ring[i : i + size] for i in start])
 
 
 def _valid(lengths: Tensor, size: int) -> Tensor:

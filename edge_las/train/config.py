@@ -68,6 +68,8 @@ class ModelConfig:
     speller: SpellerConfig = field(default_factory=SpellerConfig)
     # Digital silence put after every recording, so that a last word is never cut.
     tail_padding_samples: int = 3200
+    # A head on the Listener's intermediate layer that names the phone of each frame, for aligned corpora.
+    phone_head: bool = False
 
     def __post_init__(self) -> None:
         if self.listener not in ("compact", "pyramid"):
@@ -146,6 +148,11 @@ class LossConfig:
     ctc_weight: float = 0.3
     inter_ctc_weight: float = 0.3
     label_smoothing: float = 0.1
+    # Cross entropy of each frame's phone, and of the attention lying where the token is said, where a corpus
+    # has been aligned (edge_las.train.align). Both fall linearly to nothing over `aligned_steps` (0 = never).
+    phone_weight: float = 0.0
+    attention_weight: float = 0.0
+    aligned_steps: int = 0
     scheduled_sampling: float = 0.1
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import ConfigError
+from edge_las.train import alignment
+from edge_las.train.alignment import ALIGNMENT_FILE, Alignment
 
 SAMPLE_RATE = 16000
 AUDIO_FILE, INDEX_FILE = "audio.i16", "index.tsv"
@@ -48,12 +50,18 @@ class Corpus:
         self._paths = [Path(folder) for folder in folders]
         self.clips = [clip for i, path in enumerate(self._paths) for clip in _read_index(path, i)]
         self._audio: dict[int, npt.NDArray[np.int16]] = {}
+        self._alignments = [_read_alignments(path) for path in self._paths]
 
     def samples(self, clip: Clip) -> npt.NDArray[np.int16]:
         """Read the samples of a clip, (num_samples,)."""
         if clip.corpus not in self._audio:
             self._audio[clip.corpus] = np.memmap(self._paths[clip.corpus] / AUDIO_FILE, np.int16, "r")
         return self._audio[clip.corpus][clip.offset_samples : clip.offset_samples + clip.num_samples]
+
+    def alignment(self, clip: Clip) -> Alignment | None:
+        """Give when the clip's phones and words are said, where its corpus has been aligned."""
+        columns = self._alignments[clip.corpus].get(clip.id)
+        return None if columns is None else Alignment.parse(*columns)
 
 
 def write_index(out: Path, rows: Iterable[tuple]) -> None:
@@ -77,6 +85,18 @@ def _read_index(folder: Path, corpus: int) -> Iterator[Clip]:
             raise ConfigError(f"{path}: line {number} reaches past the end of {folder / AUDIO_FILE}")
         split = row.get("split", "train")
         yield Clip(row["id"], corpus, offset, samples, row["dataset"], row["speaker"], split, row["text"])
+
+
+def _read_alignments(folder: Path) -> dict[str, tuple[str, str]]:
+    """Read the columns `phones` and `words` of align.tsv by clip id; empty without the file.
+
+    A line is parsed when its clip is heard: thousands of clips as objects would fill each loader's memory.
+    """
+    path = folder / ALIGNMENT_FILE
+    if not path.exists():
+        return {}
+    rows = (row for _, row in read_tsv(path, alignment.FIELDS))
+    return {row["id"]: (row["phones"], row["words"]) for row in rows if row["phones"]}
 
 
 def read_tsv(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:

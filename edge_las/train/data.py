@@ -1,7 +1,8 @@
 """From a corpus to batches: what is heard in an epoch, in which order, joined and bucketed by length."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edge_las.audio import PCM_SCALE
 from edge_las.tokens import TokenTable
+from edge_las.train.alignment import FRAME_SAMPLES, UNKNOWN
 from edge_las.train.config import DataConfig
 from edge_las.train.corpus import SAMPLE_RATE, Clip, Corpus
 
@@ -26,6 +28,8 @@ class Batch:
     lengths: Tensor  # (N,)
     tokens: Tensor  # (N, U) without <sos> and <eos>, padded with <blank>
     token_lengths: Tensor  # (N,)
+    phones: Tensor  # (N, F) uint8, of each 10 ms; UNKNOWN where nothing was aligned
+    spans: Tensor  # (N, U + 1, 2) in 10 ms: where each token and <eos> is said; negative = unknown
     texts: tuple[str, ...]
 
     @property
@@ -33,9 +37,12 @@ class Batch:
         return float(self.lengths.sum()) / SAMPLE_RATE
 
     def to(self, device: torch.device) -> "Batch":
-        tensors = self.samples, self.lengths, self.tokens, self.token_lengths
-        samples, lengths, tokens, token_lengths = (t.to(device, non_blocking=True) for t in tensors)
-        return Batch(samples, lengths, tokens, token_lengths, self.texts)
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
     def waveforms(self) -> Tensor:
         """Samples as floats in [-1, 1), (N, S)."""
@@ -122,6 +129,16 @@ def _join_short(
     return [*items, tuple(pending)] if pending else items
 
 
+@dataclass(frozen=True)
+class _Utterance:
+    """One clip, or several joined."""
+
+    wave: np.ndarray  # (S,) int16
+    text: str
+    phones: np.ndarray  # (F,) uint8
+    words: list[tuple[int, int]]  # first frame (negative = unknown) and frames of each word
+
+
 class BatchDataset(Dataset):
     """Makes the batches of a plan; each depends on its number alone, not on the worker that makes it."""
 
@@ -141,24 +158,40 @@ class BatchDataset(Dataset):
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([*self._seed, number])
-        waves, texts = zip(*(self._utterance(item, rng) for item in self._plan[number]), strict=True)
+        heard = [self._utterance(item, rng) for item in self._plan[number]]
+        waves, texts = [u.wave for u in heard], tuple(u.text for u in heard)
         ids = [self._tokens.sample(text, rng, self._temperature) for text in texts]
+        spans = [_token_spans(self._tokens, row, u) for row, u in zip(ids, heard, strict=True)]
         return Batch(
             _pad([torch.from_numpy(wave) for wave in waves]),
             torch.tensor([len(wave) for wave in waves]),
             _pad([torch.tensor(row, dtype=torch.long) for row in ids]),
             torch.tensor([len(row) for row in ids]),
+            _pad([torch.from_numpy(u.phones) for u in heard], UNKNOWN),
+            _pad([torch.from_numpy(rows) for rows in spans], -1),
             texts,
         )
 
-    def _utterance(self, item: Item, rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    def _utterance(self, item: Item, rng: np.random.Generator) -> "_Utterance":
         parts: list[np.ndarray] = []
+        phones: list[np.ndarray] = []
+        words: list[tuple[int, int]] = []
         for i in item:
+            clip, alignment = self._corpus.clips[i], self._corpus.alignment(self._corpus.clips[i])
             if parts:
-                pause = rng.uniform(*_JOIN_PAUSE_S)
-                parts.append(np.zeros(int(pause * SAMPLE_RATE), np.int16))
-            parts.append(np.asarray(self._corpus.samples(self._corpus.clips[i])))
-        return np.concatenate(parts), " ".join(self._corpus.clips[i].text for i in item)
+                pause = round(rng.uniform(*_JOIN_PAUSE_S) * SAMPLE_RATE / FRAME_SAMPLES)
+                parts.append(np.zeros(pause * FRAME_SAMPLES, np.int16))
+                phones.append(np.zeros(pause, np.uint8))  # silence
+            begin, frames = sum(map(len, phones)), clip.num_samples // FRAME_SAMPLES
+            parts.append(self._corpus.samples(clip)[: frames * FRAME_SAMPLES])
+            if alignment is None:
+                phones.append(np.full(frames, UNKNOWN, np.uint8))
+                words += [(-1, 0)] * len(clip.text.split())
+            else:
+                phones.append(alignment.frame_phones(frames))
+                words += [(begin + first, count) for first, count in alignment.words]
+        text = " ".join(self._corpus.clips[i].text for i in item)
+        return _Utterance(np.concatenate(parts), text, np.concatenate(phones), words)
 
 
 def load_batches(dataset: BatchDataset, numbers: Sequence[int], workers: int) -> Iterator[Batch]:
@@ -170,5 +203,20 @@ def load_batches(dataset: BatchDataset, numbers: Sequence[int], workers: int) ->
     yield from loader
 
 
-def _pad(rows: list[Tensor]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+def _token_spans(tokens: TokenTable, ids: Sequence[int], utterance: _Utterance) -> np.ndarray:
+    """Share each word's stretch evenly among its tokens; <eos> has what follows: (U + 1, 2) float32."""
+    spans = np.full((len(ids) + 1, 2), -1.0, np.float32)
+    said = tokens.words(ids)
+    if len(said) != len(utterance.words):  # a word that is all unknown characters
+        return spans
+    for (_, first, last), (begin, frames) in zip(said, utterance.words, strict=True):
+        if begin >= 0:
+            edges = np.linspace(begin, begin + frames, last - first + 1)
+            spans[first:last] = np.stack([edges[:-1], edges[1:]], axis=1)
+    if len(ids) and spans[-2, 1] >= 0:
+        spans[-1] = spans[-2, 1], len(utterance.phones)
+    return spans
+
+
+def _pad(rows: list[Tensor], value: float = 0) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)

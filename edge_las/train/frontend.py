@@ -29,5 +29,6 @@ class LogMel(nn.Module):
         last = (int(frames.max()) - 1) * config.hop_length + config.n_fft
         samples = F.pad(samples, (0, max(0, last - samples.shape[1])))[:, :last]
         windows = samples.unfold(1, config.n_fft, config.hop_length) * self.window
-        power = torch.fft.rfft(windows).abs().square()
+        spectrum = torch.fft.rfft(windows)
+        power = spectrum.real.square() + spectrum.imag.square()  # abs() would take roots
         return torch.log(power @ self.filters + config.log_offset), frames.clamp(min=0)

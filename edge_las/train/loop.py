@@ -12,22 +12,21 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edge_las.errors import ConfigError
 from edge_las.tokens import TokenTable
-from edge_las.train.augment import Augmenter
+from edge_las.train.augment import Augmenter, Moved
 from edge_las.train.checkpoint import load_checkpoint, recover
 from edge_las.train.config import Recipe
 from edge_las.train.corpus import Corpus
 from edge_las.train.data import Batch, BatchDataset, dev_clips, load_batches, plan_epoch, training_clips
 from edge_las.train.evaluate import evaluate
 from edge_las.train.frontend import LogMel
-from edge_las.train.loss import JointLoss
+from edge_las.train.loss import LOSSES, JointLoss, aligned_share
 from edge_las.train.model import LasModel
 from edge_las.train.norm import commit_statistics
 from edge_las.train.optim import build_optimizer, learning_rate, move_average
 from edge_las.train.processes import FirstAlone, Processes
 from edge_las.train.progress import Progress, RunLog
 from edge_las.train.resume import load_run, save_run
-
-_LOSSES = ("attention", "ctc", "inter_ctc")
+from edge_las.train.targets import Targets, make_targets
 
 
 class Trainer:
@@ -86,7 +85,7 @@ class Trainer:
                 progress.minutes = before + (time.monotonic() - began) / 60
                 log.advance()
                 if progress.step % loop.log_steps == 0:
-                    values = dict(zip(_LOSSES, losses.tolist(), strict=True))
+                    values = dict(zip(LOSSES, losses.tolist(), strict=True))
                     log.losses(values, self.optimizer.param_groups[0]["lr"])
                 if progress.step % loop.evaluate_steps == 0:
                     self._evaluate(log)
@@ -161,7 +160,7 @@ class Trainer:
         self.loss.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(optim, progress.step, progress.minutes)
-        losses = torch.zeros(len(_LOSSES), device=self.device)
+        losses = torch.zeros(len(LOSSES), device=self.device)
         for k, batch in enumerate(batches):
             with self._gradients_stay(k < len(batches) - 1):
                 losses += self._backward(batch, k * world + self.processes.rank) / len(batches)
@@ -190,15 +189,23 @@ class Trainer:
         rng = torch.Generator(self.device).manual_seed(seed)
         batch = batch.to(self.device)
         with torch.no_grad():
-            samples, lengths = self.augmenter.waveforms(batch.waveforms(), batch.lengths, rng)
+            samples, lengths, moved = self.augmenter.waveforms(batch.waveforms(), batch.lengths, rng)
             tail = recipe.model.tail_padding_samples
             features, frames = self.front(nn.functional.pad(samples, (0, tail)), lengths + tail)
             features = self.augmenter.features(features, frames, rng)
         bf16 = recipe.optim.precision == "bf16"
+        aligned = aligned_share(recipe.loss, self.progress.step)
+        targets = self._targets(batch, moved, features) if aligned > 0.0 else None
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            loss, parts = self.loss(features, frames, batch.tokens, batch.token_lengths)
+            loss, parts = self.loss(features, frames, batch.tokens, batch.token_lengths, targets, aligned)
         (loss / (recipe.optim.accumulate // self.processes.world)).backward()
         return parts
+
+    def _targets(self, batch: Batch, moved: Moved, features: Tensor) -> Targets:
+        config, subsampling = self.recipe.model.features, self.model.listener.subsampling
+        encoded_frames = -(-features.shape[1] // subsampling)
+        hop_samples = subsampling * config.hop_length
+        return make_targets(batch.phones, batch.spans, moved, encoded_frames, hop_samples, config.sample_rate)
 
     def _evaluate(self, log: RunLog) -> None:
         """Evaluate the averaged weights; the other processes wait for the verdict."""

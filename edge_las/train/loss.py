@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 from edge_las.tokens import TokenTable
 from edge_las.train.config import LossConfig
-from edge_las.train.model import LasModel
+from edge_las.train.model import LasModel, Taught
+from edge_las.train.targets import IGNORED, Targets, inside
 
-_IGNORED = -100
+LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned")
 
 
 class JointLoss(nn.Module):
@@ -19,26 +20,36 @@ class JointLoss(nn.Module):
         self.model, self.config = model, config
 
     def forward(
-        self, features: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        tokens: Tensor,
+        token_lengths: Tensor,
+        targets: Targets | None = None,
+        aligned: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """Score a batch: features (N, T, n_mels), lengths (N,), tokens (N, U), token_lengths (N,).
 
-        Returns the loss per token, and (attention, CTC, intermediate CTC) losses per token, (3,), detached.
+        `aligned` is what is left of the weights of the aligned losses. Returns the loss per token, and the
+        parts named by LOSSES, (5,), detached.
         """
         config = self.config
         heard, wanted = teacher_tokens(tokens, token_lengths)
-        logits, ctc, encoded_lengths, inter = self.model(features, lengths, heard, config.scheduled_sampling)
+        taught = self.model(features, lengths, heard, config.scheduled_sampling)
         attention = F.cross_entropy(
-            logits.float().flatten(0, 1), wanted.flatten(),
-            ignore_index=_IGNORED, label_smoothing=config.label_smoothing,
+            taught.logits.float().flatten(0, 1), wanted.flatten(),
+            ignore_index=IGNORED, label_smoothing=config.label_smoothing,
         )  # fmt: skip
-        first = self._ctc(ctc, encoded_lengths, tokens, token_lengths)
-        second = torch.zeros_like(first)
-        if inter is not None and config.inter_ctc_weight > 0.0:
-            second = self._ctc(inter, encoded_lengths, tokens, token_lengths)
+        first = self._ctc(taught.ctc, taught.encoded_lengths, tokens, token_lengths)
+        second = phones = looking = torch.zeros_like(first)
+        if taught.inter_ctc is not None and config.inter_ctc_weight > 0.0:
+            second = self._ctc(taught.inter_ctc, taught.encoded_lengths, tokens, token_lengths)
         loss = (1.0 - config.ctc_weight) * attention + config.ctc_weight * first
         loss = loss + config.ctc_weight * config.inter_ctc_weight * second
-        return loss, torch.stack([attention, first, second]).detach()
+        if targets is not None and aligned > 0.0:
+            phones, looking = _phones(taught, targets), _looking(taught, targets)
+            loss = loss + aligned * (config.phone_weight * phones + config.attention_weight * looking)
+        return loss, torch.stack([attention, first, second, phones, looking]).detach()
 
     def _ctc(self, log_probs: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
         total = F.ctc_loss(
@@ -48,10 +59,30 @@ class JointLoss(nn.Module):
         return total / token_lengths.sum()
 
 
+def aligned_share(config: LossConfig, step: int) -> float:
+    """What is left at a step of the weights of the aligned losses: 1 falling to 0."""
+    return max(0.0, 1.0 - step / config.aligned_steps) if config.aligned_steps > 0 else 0.0
+
+
+def _phones(taught: Taught, targets: Targets) -> Tensor:
+    """Cross entropy of the phone of each known frame."""
+    if taught.phones is None or not bool((targets.phones != IGNORED).any()):
+        return taught.ctc.new_zeros(())
+    frames = torch.arange(taught.phones.shape[1], device=targets.phones.device)
+    wanted = torch.where(frames < taught.encoded_lengths[:, None], targets.phones, IGNORED)
+    return F.cross_entropy(taught.phones.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+
+
+def _looking(taught: Taught, targets: Targets) -> Tensor:
+    """Cross entropy of the attention lying where each token is said."""
+    share, known = inside(taught.alignments, targets.spans)
+    return -(share.clamp(min=1e-4).log() * known).sum() / known.sum().clamp(min=1)
+
+
 def teacher_tokens(tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor]:
     """From tokens (N, U) make what the Speller hears and what it is to say, each (N, U + 1)."""
     valid = torch.arange(tokens.shape[1] + 1, device=tokens.device)[None] - token_lengths[:, None]
     heard = F.pad(tokens, (1, 0), value=TokenTable.sos_id)
     wanted = F.pad(tokens, (0, 1))
-    wanted = torch.where(valid < 0, wanted, torch.where(valid == 0, TokenTable.eos_id, _IGNORED))
+    wanted = torch.where(valid < 0, wanted, torch.where(valid == 0, TokenTable.eos_id, IGNORED))
     return heard, wanted

@@ -1,12 +1,28 @@
-"""The Listen-Attend-and-Spell model: Listener, Attention, Speller; a CTC head for training and partials."""
+"""The Listen-Attend-and-Spell model: Listener, Attention, Speller, and heads for training and partials."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from edge_las.train.alignment import PHONES
 from edge_las.train.blocks import frame_mask
 from edge_las.train.config import ModelConfig
 from edge_las.train.listener import build_listener
 from edge_las.train.speller import Speller
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the model says of a batch under teacher forcing: all that the loss judges."""
+
+    logits: Tensor  # (N, U, V) of the Speller
+    alignments: Tensor  # (N, U, T') of the attention
+    ctc: Tensor  # (N, T', V) log_probs
+    encoded_lengths: Tensor  # (N,)
+    # Of an intermediate layer, where the Listener has one, in training.
+    inter_ctc: Tensor | None  # (N, T', V) log_probs
+    phones: Tensor | None  # (N, T', P) logits
 
 
 class LasModel(nn.Module):
@@ -17,6 +33,7 @@ class LasModel(nn.Module):
         self.config, self.num_tokens = config, num_tokens
         self.listener = build_listener(config)
         self.ctc_head = nn.Linear(self.listener.encoded_dim, num_tokens)
+        self.phone_head = nn.Linear(self.listener.encoded_dim, len(PHONES)) if config.phone_head else None
         self.speller = Speller(config.speller, self.listener.encoded_dim, num_tokens)
 
     @property
@@ -28,22 +45,19 @@ class LasModel(nn.Module):
         """Score tokens for each encoded frame: (N, T, E) -> (N, T, V)."""
         return torch.log_softmax(self.ctc_head(encoded).float(), dim=2)
 
-    def forward(
-        self, features: Tensor, lengths: Tensor, tokens: Tensor, sampling: float = 0.0
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Teacher forcing: features (N, T, n_mels), their lengths (N,), tokens (N, U) that begin with <sos>.
-
-        Returns Speller logits (N, U, V), CTC log_probs (N, T', V), encoded lengths (N,), and the CTC
-        log_probs of an intermediate layer where the Listener has one, in training.
-        """
+    def forward(self, features: Tensor, lengths: Tensor, tokens: Tensor, sampling: float = 0.0) -> Taught:
+        """Teacher forcing: features (N, T, n_mels), lengths (N,), tokens (N, U) that begin with <sos>."""
         encoded, encoded_lengths = self.listener(features, lengths)
         mask = frame_mask(encoded_lengths, encoded.shape[1])[:, 0]
         keys = self.speller.attention.precompute(encoded)
-        logits = self.speller.teacher_forced(tokens, encoded, keys, mask, sampling)
+        logits, alignments = self.speller.teacher_forced(tokens, encoded, keys, mask, sampling)
         middle = self.listener.intermediate
         self.listener.intermediate = None
-        inter = None if middle is None else self.ctc_log_probs(middle)
-        return logits, self.ctc_log_probs(encoded), encoded_lengths, inter
+        inter = phones = None
+        if middle is not None:
+            inter = self.ctc_log_probs(middle)
+            phones = None if self.phone_head is None else self.phone_head(middle).float()
+        return Taught(logits, alignments, self.ctc_log_probs(encoded), encoded_lengths, inter, phones)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -52,8 +52,8 @@ class Speller(nn.Module):
 
     def teacher_forced(
         self, tokens: Tensor, encoded: Tensor, keys: Tensor, mask: Tensor, sampling: float = 0.0
-    ) -> Tensor:
-        """Spell along known tokens (N, U), <sos> first: logits (N, U, V).
+    ) -> tuple[Tensor, Tensor]:
+        """Spell along known tokens (N, U), <sos> first: logits (N, U, V), alignments (N, U, T).
 
         `sampling` is the probability of hearing the own last guess instead of the known token (scheduled
         sampling, Bengio et al. 2015, arXiv:1506.03099).
@@ -65,14 +65,16 @@ class Speller(nn.Module):
             state = self.initial_state(encoded.shape[0], encoded.shape[1])
             hidden: list[Tensor] = []
             contexts: list[Tensor] = []
+            alignments: list[Tensor] = []
             for heard in self.dropout(self.embedding(tokens)).unbind(dim=1):
                 if sampling > 0.0 and hidden:
                     heard = self._maybe_own_guess(heard, state, sampling)
                 state = self.advance(heard, state, *look)
                 hidden.append(state["hidden"])
                 contexts.append(state["context"])
+                alignments.append(state["alignment"])
             seen = torch.cat([torch.stack(hidden, dim=1), torch.stack(contexts, dim=1)], dim=2)
-            return self.out(self.dropout(seen))
+            return self.out(self.dropout(seen)), torch.stack(alignments, dim=1)
 
     def _maybe_own_guess(self, heard: Tensor, state: State, sampling: float) -> Tensor:
         with torch.no_grad():

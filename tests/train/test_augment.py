@@ -52,7 +52,7 @@ def test_the_generator_decides_all() -> None:
 def test_padding_stays_silent_and_levels_stay_in_bounds(noise: bool) -> None:
     x, lengths = waves()
     for seed in range(5):
-        y, after = augmenter(noise, room_probability=1.0, noise_probability=1.0).waveforms(
+        y, after, _ = augmenter(noise, room_probability=1.0, noise_probability=1.0).waveforms(
             x, lengths, rng(seed)
         )
         assert y.shape[1] >= int(after.max()) and torch.isfinite(y).all()
@@ -65,7 +65,7 @@ def test_padding_stays_silent_and_levels_stay_in_bounds(noise: bool) -> None:
 
 def test_without_augmentation_only_the_level_changes() -> None:
     x, lengths = waves()
-    y, after = augmenter(**PLAIN).waveforms(x, lengths, rng())
+    y, after, _ = augmenter(**PLAIN).waveforms(x, lengths, rng())
     assert torch.equal(after, lengths)
     ratio = y.abs().amax(dim=1) / x.abs().amax(dim=1)
     torch.testing.assert_close(y, x * ratio[:, None], atol=1e-6, rtol=1e-5)
@@ -88,7 +88,7 @@ def test_speed_moves_pitch_and_length_alike() -> None:
 def test_noise_has_the_ratio_that_was_asked_for(snr_db: float) -> None:
     x, lengths = waves()
     settings = {**PLAIN, "noise_probability": 1.0, "snr_min_db": snr_db, "snr_max_db": snr_db}
-    y, _ = augmenter(**settings).waveforms(x, lengths, rng())
+    y, _, _ = augmenter(**settings).waveforms(x, lengths, rng())
     length = int(lengths[0])
     clean, noisy = x[0, :length], y[0, :length]
     gain = (clean @ noisy) / (clean @ clean)
@@ -100,13 +100,13 @@ def test_noise_has_the_ratio_that_was_asked_for(snr_db: float) -> None:
 def test_rooms_let_a_click_ring() -> None:
     x = torch.zeros(1, 8000)
     x[0, 1000] = 0.5
-    y, _ = augmenter(**{**PLAIN, "room_probability": 1.0}).waveforms(x, torch.tensor([8000]), rng())
+    y, _, _ = augmenter(**{**PLAIN, "room_probability": 1.0}).waveforms(x, torch.tensor([8000]), rng())
     assert int(y[0].abs().argmax()) == 1000
     assert not y[0, :900].abs().max() > 1e-6 and y[0, 1100:2000].abs().max() > 0
 
 
 def test_silence_and_a_batch_of_one_stay_finite() -> None:
-    y, _ = augmenter(noise_probability=1.0, room_probability=1.0).waveforms(
+    y, _, _ = augmenter(noise_probability=1.0, room_probability=1.0).waveforms(
         torch.zeros(1, 4000), torch.tensor([4000]), rng()
     )
     assert torch.isfinite(y).all()

@@ -61,12 +61,12 @@ def test_padding_changes_nothing_in_training(listener: str) -> None:
         for part in model.modules():
             if isinstance(part, torch.nn.Dropout):
                 part.p = 0.0
-        logits, ctc, lengths, inter = model.train()(*batch(extra, seed=extra), tokens)
+        taught = model.train()(*batch(extra, seed=extra), tokens)
         commit_statistics(model)
         state = [value for name, value in model.state_dict().items() if "running" in name]
-        valid = frame_mask(lengths, ctc.shape[1])[:, 0].bool()
-        hidden = [] if inter is None else [inter[valid]]
-        results.append([logits, ctc[valid], lengths, *hidden, *state])
+        valid = frame_mask(taught.encoded_lengths, taught.ctc.shape[1])[:, 0].bool()
+        hidden = [] if taught.inter_ctc is None else [taught.inter_ctc[valid]]
+        results.append([taught.logits, taught.ctc[valid], taught.encoded_lengths, *hidden, *state])
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-5)
 
@@ -112,7 +112,7 @@ def test_speller_stepping_equals_teacher_forcing() -> None:
     mask = frame_mask(lengths, encoded.shape[1])[:, 0]
     keys = model.speller.attention.precompute(encoded)
     tokens = torch.cat([torch.full((5, 1), TokenTable.sos_id), torch.randint(4, 30, (5, 12))], dim=1)
-    forced = torch.log_softmax(model.speller.teacher_forced(tokens, encoded, keys, mask), dim=2)
+    forced = torch.log_softmax(model.speller.teacher_forced(tokens, encoded, keys, mask)[0], dim=2)
     state = model.speller.initial_state(5, encoded.shape[1])
     for u in range(tokens.shape[1]):
         stepped, state = model.speller.step(tokens[:, u], state, encoded, keys, mask)

@@ -1,0 +1,157 @@
+"""Forced alignment of a flat corpus: when each phone and word is said, which training may learn from.
+
+A bootstrap, not a dependency of the model: PocketSphinx knows the transcript and only finds the times. Frame
+targets bring the Listener off the ground in minutes where CTC alone stays at chance (docs/notes.md).
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from edge_las.errors import ConfigError, DeviceError, EdgeLasError
+from edge_las.train.alignment import ALIGNMENT_FILE, FIELDS, PHONES, Alignment
+from edge_las.train.corpus import Clip, Corpus
+
+# What espeak-ng's American phonemes are in ARPAbet.
+_ESPEAK = {
+    "a": "AE", "a#": "AH", "aa": "AE", "A:": "AA", "A@": "AA R", "A": "AA", "0": "AA", "0#": "AA", "O:": "AO",
+    "O": "AO", "O@": "AO R", "o@": "AO R", "aI": "AY", "aI@": "AY ER", "aI3": "AY ER", "aU": "AW", "eI": "EY",
+    "E": "EH", "E#": "EH", "e@": "EH R", "3:": "ER", "3": "ER", "I": "IH", "I#": "IH", "I2": "IH", "i": "IY",
+    "i:": "IY", "i@": "IH R", "i@3": "IH R", "IR": "IH R", "VR": "AH R", "oU": "OW", "OI": "OY", "U": "UH",
+    "U@": "UH R", "u:": "UW", "u": "UW", "V": "AH", "@": "AH", "@2": "AH", "@5": "AH", "@L": "AH L",
+    "n-": "AH N", "b": "B", "tS": "CH", "d": "D", "D": "DH", "f": "F", "g": "G", "h": "HH", "dZ": "JH",
+    "k": "K", "l": "L", "m": "M", "n": "N", "N": "NG", "p": "P", "r": "R", "s": "S", "S": "SH", "t": "T",
+    "t#": "T", "T": "TH", "v": "V", "w": "W", "j": "Y", "z": "Z", "Z": "ZH", "?": "", "x": "K", "*": "T",
+}  # fmt: skip
+
+
+class Aligner:
+    """Finds the times of known words in speech, with PocketSphinx and its dictionary."""
+
+    def __init__(self) -> None:
+        """Load the acoustic model. Raises: DeviceError saying which package to install."""
+        try:
+            from pocketsphinx import Decoder
+        except ImportError:
+            raise DeviceError("alignment needs PocketSphinx: pip install edge-las[align]") from None
+        self._decoder: Any = Decoder(samprate=16000, loglevel="FATAL", lm=None, bestpath=False)
+
+    def learn(self, words: Iterable[str]) -> None:
+        """Add the words its dictionary lacks, said as espeak-ng says them; without it they stay out."""
+        unknown = sorted({word for word in words if self._decoder.lookup_word(word) is None})
+        for word, phones in zip(unknown, pronounce(unknown), strict=True):
+            if phones:
+                self._decoder.add_word(word, phones, False)
+
+    def align(self, pcm: bytes, text: str) -> Alignment | None:
+        """Align 16 kHz int16 samples with their text; None if a word is unknown or the text is not said."""
+        decoder = self._decoder
+        if any(decoder.lookup_word(word) is None for word in text.split()):
+            return None
+        decoder.set_align_text(text)
+        try:
+            self._hear(pcm)
+            if decoder.hyp() is None:
+                return None
+            decoder.set_alignment()  # the second pass finds the phones inside the words of the first
+            self._hear(pcm)
+            found = decoder.get_alignment()
+        except RuntimeError:
+            return None
+        phones, words = [], []
+        for word in found:  # read at once: its segments die with it
+            phones += [(PHONES.index(p.name) if p.name in PHONES else 0, p.duration) for p in word]
+            if not word.name.startswith("<"):
+                words.append((word.start, word.duration))
+        return Alignment(tuple(phones), tuple(words)) if len(words) == len(text.split()) else None
+
+    def _hear(self, pcm: bytes) -> None:
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm, no_search=False, full_utt=True)
+        self._decoder.end_utt()
+
+
+def pronounce(words: list[str]) -> list[str]:
+    """Say words as ARPAbet phones apart by spaces, by espeak-ng; empty where it can't."""
+    if not words:
+        return []
+    command = ["espeak-ng", "-q", "-x", "--sep=_", "-v", "en-us", "--stdin"]
+    try:
+        done = subprocess.run(command, input="\n\n".join(words), capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return [""] * len(words)
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    return [_arpabet(line) for line in lines] if len(lines) == len(words) else [""] * len(words)
+
+
+def _arpabet(line: str) -> str:
+    parts = [part.strip("',%=") for part in line.replace(" ", "_").split("_")]
+    if any(part not in _ESPEAK for part in parts if part):
+        return ""
+    return " ".join(filter(None, (_ESPEAK[part] for part in parts if part)))
+
+
+def align_corpus(folder: Path) -> int:
+    """Write align.tsv beside a flat corpus, going on where interrupted; return how many clips it holds.
+
+    Raises: ConfigError for a folder without a flat corpus.
+    """
+    corpus = Corpus([folder])
+    part, whole = folder / (ALIGNMENT_FILE + ".part"), folder / ALIGNMENT_FILE
+    if whole.exists():
+        return _count(whole)
+    done = _begun(part)
+    aligner = Aligner()
+    aligner.learn(word for clip in corpus.clips for word in clip.text.split())
+    left = [clip for clip in corpus.clips if clip.text and clip.id not in done]
+    with open(part, "a", encoding="utf-8") as file, tqdm(left, unit="clip", mininterval=5) as bar:
+        if not done:
+            file.write("\t".join(FIELDS) + "\n")
+        for clip in bar:
+            file.write(_row(clip, aligner.align(corpus.samples(clip).tobytes(), clip.text)))
+    part.replace(whole)
+    return _count(whole)
+
+
+def _begun(part: Path) -> set[str]:
+    """Cut off a half-written last line, and give the ids that are done."""
+    if not part.exists():
+        return set()
+    text = part.read_text(encoding="utf-8")
+    text = text[: text.rfind("\n") + 1]
+    part.write_text(text, encoding="utf-8")
+    return {line.split("\t", 1)[0] for line in text.splitlines()[1:]}
+
+
+def _count(path: Path) -> int:
+    with open(path, encoding="utf-8") as file:
+        return sum(bool(line.split("\t")[1]) for line in file) - 1
+
+
+def _row(clip: Clip, alignment: Alignment | None) -> str:
+    phones, words = ("", "") if alignment is None else alignment.columns()
+    return f"{clip.id}\t{phones}\t{words}\n"
+
+
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m edge_las.train.align", description=__doc__)
+    parser.add_argument("corpus", type=Path, help="folder with index.tsv and audio.i16")
+    args = parser.parse_args()
+    try:
+        if not (args.corpus / "index.tsv").exists():
+            raise ConfigError(f"{args.corpus}: no index.tsv is there")
+        print(f"{align_corpus(args.corpus)} clips aligned")
+    except EdgeLasError as error:
+        print(f"align: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""What a forced alignment says of a clip: when each phone and each word is said."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+ALIGNMENT_FILE = "align.tsv"
+FIELDS = ("id", "phones", "words")
+FRAME_SAMPLES = 160  # the aligner's frame: 10 ms at 16 kHz
+UNKNOWN = 255  # the phone of a frame nobody aligned
+# ARPAbet as CMUdict writes it, silence first: the targets of the phone head.
+PHONES = (
+    "SIL", "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH",
+    "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W",
+    "Y", "Z", "ZH",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Stretches of one clip in 10 ms frames: phones cover it from its start, words lie where they are."""
+
+    phones: tuple[tuple[int, int], ...]  # (index in PHONES, frames)
+    words: tuple[tuple[int, int], ...]  # (first frame, frames) of each word of the text
+
+    @classmethod
+    def parse(cls, phones: str, words: str) -> "Alignment":
+        """Read what `__str__` wrote."""
+        names, spans = phones.split(), list(map(int, words.split()))
+        return cls(
+            tuple((PHONES.index(p), int(n)) for p, n in zip(names[::2], names[1::2], strict=True)),
+            tuple(zip(spans[::2], spans[1::2], strict=True)),
+        )
+
+    def columns(self) -> tuple[str, str]:
+        """Write it as the columns `phones` and `words` of align.tsv."""
+        phones = " ".join(f"{PHONES[phone]} {frames}" for phone, frames in self.phones)
+        return phones, " ".join(f"{first} {frames}" for first, frames in self.words)
+
+    def frame_phones(self, frames: int) -> npt.NDArray[np.uint8]:
+        """Give the phone of each of the first `frames` frames, UNKNOWN past the alignment's end."""
+        kinds, counts = np.array(self.phones, dtype=np.int64).reshape(-1, 2).T
+        found = np.repeat(kinds, counts)[:frames].astype(np.uint8)
+        return np.pad(found, (0, frames - len(found)), constant_values=UNKNOWN)
