@@ -64,10 +64,11 @@ def pieces(
     sample_rate: int,
     levels_dbfs: tuple[float, ...] = (-20.0, -35.0, -50.0),
     lengths_s: tuple[float, ...] = (2.0, 3.0, 5.0, 10.0),
+    start_s: float = 0.0,
 ) -> Iterator[Piece]:
-    """Cut every noise into stretches of lengths and levels in turn; add digital silence of each length."""
+    """Cut every noise from start_s on into stretches of lengths and levels in turn; add digital silence."""
     for name, noise in noises.items():
-        start = number = 0
+        start, number = int(start_s * sample_rate), 0
         while True:
             length = int(lengths_s[number % len(lengths_s)] * sample_rate)
             if start + length > noise.size:

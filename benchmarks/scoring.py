@@ -54,6 +54,28 @@ def score_set(
     return scores
 
 
+def right_words(said: str, heard: Sequence[str]) -> list[bool]:
+    """Tell of each word that was heard whether it is right, by the least edits of words."""
+    reference, size = said.split(), len(heard)
+    costs = [list(range(size + 1))]
+    for i, word in enumerate(reference, start=1):
+        row = [i]
+        for j, other in enumerate(heard, start=1):
+            row.append(min(costs[-1][j] + 1, row[-1] + 1, costs[-1][j - 1] + (word != other)))
+        costs.append(row)
+    right, i, j = [False] * size, len(reference), size
+    while i and j:
+        same = reference[i - 1] == heard[j - 1]
+        if costs[i][j] == costs[i - 1][j - 1] + (not same):
+            i, j = i - 1, j - 1
+            right[j] = same
+        elif costs[i][j] == costs[i - 1][j] + 1:
+            i -= 1
+        else:
+            j -= 1
+    return right
+
+
 def is_digits(text: str) -> bool:
     """Tell whether a text is nothing but digits, as in telephone numbers."""
     return bool(text) and set(text.split()) <= _DIGIT_WORDS

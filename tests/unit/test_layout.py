@@ -19,7 +19,7 @@ PROOF = ("parity", "gate", "decoding", "torch_engine", "package")
 PEERS = ("cells", "clips", "grammars", "score", "texts")
 EXCEPTIONS = {f"export/{name}.py": {"runtime", "search"} for name in PROOF}
 # Trying search settings means calling the search.
-EXCEPTIONS["benchmarks/tune.py"] = {"search"}
+EXCEPTIONS |= {f"benchmarks/{name}.py": {"search"} for name in ("tune", "listening")}
 # Commands are labelled and counted as `edge-las domain test` does; snapping to a grammar walks its automaton.
 EXCEPTIONS |= {f"benchmarks/peers/{name}.py": {"domain", "search"} for name in PEERS}
 # A domain is proven on the very runtime that will understand it.

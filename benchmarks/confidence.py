@@ -1,0 +1,199 @@
+"""`python -m benchmarks.confidence`: fits gates and confidences to a model, and tests them."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
+from benchmarks.listening import Answer, Sound, answers, listen, listen_to_all, share
+from benchmarks.logistic import (
+    BoolArray,
+    DoubleArray,
+    cross_validated,
+    expected_calibration_error,
+    fit,
+    predict,
+    rejection_curve,
+    reliability,
+)
+from benchmarks.noise import load_noises, pieces
+from benchmarks.output import describe_machine, describe_model
+from benchmarks.recordings import choose, load_recordings
+from edge_las.artifact import load_manifest, write_manifest
+from edge_las.errors import ConfigError
+from edge_las.runtime.confidence import Evidence, WordEvidence, names_of
+from edge_las.runtime.recognizer import Recognizer, model_folder
+
+# Stretches of noise to fit with begin elsewhere than those that benchmarks.accuracy measures with.
+_STARTS_S = (0.4, 1.1, 1.9)
+# Log odds beyond the noise that came closest, for noise that was not heard.
+_SPARE_LOG_ODDS = 0.3
+_CTC_TOKENS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.2, 1.5)
+
+
+def fit_gates(speech: Sequence[Answer], noise: Sequence[Answer], most_lost: float) -> dict[str, float]:
+    """Choose how much must be heard, and how surely it must be speech, for any text to be given.
+
+    Of right texts at most a share of most_lost may be refused; of noise as much as that allows is.
+    """
+    right = [item for item in speech if item.is_right]
+    least_tokens = float(np.quantile([item.ctc_tokens for item in right], most_lost / 4))
+    fitting = [tokens for tokens in _CTC_TOKENS if tokens <= least_tokens] or [_CTC_TOKENS[0]]
+    settings = {"gate_min_ctc_tokens": fitting[-1]}
+    left = [item for item in noise if item.ctc_tokens >= fitting[-1]]
+    heard = [*speech, *left]
+    weights = fit(_rows(heard), np.array([item.said != "" for item in heard]))
+    settings |= named("speech", Evidence, weights)
+    bar = float(np.quantile(predict(weights, _rows(right)), most_lost * 3 / 4))
+    if left:
+        closest = _shifted(float(predict(weights, _rows(left)).max()), _SPARE_LOG_ODDS)
+        bar = min(bar, closest)
+    return {**settings, "gate_min_speech": round(bar, 4), "gate_min_confidence": 0.0}
+
+
+def refused(items: Sequence[Answer], settings: dict[str, float]) -> list[bool]:
+    """Tell of each text whether the gates keep it back."""
+    weights = np.array([settings[f"speech_{name}"] for name in ("bias", *names_of(Evidence))])
+    speech = predict(weights, _rows(items)) if items else np.zeros(0)
+    return [
+        item.ctc_tokens < settings["gate_min_ctc_tokens"] or probability < settings["gate_min_speech"]
+        for item, probability in zip(items, speech.tolist(), strict=True)
+    ]
+
+
+def calibrate(
+    model: str, evidence: type, rows: DoubleArray, truths: BoolArray
+) -> tuple[dict[str, float], Results]:
+    """Fit a model of confidence; measure it by cross-validation.
+
+    Raises: ConfigError if all are right or all wrong: nothing can be learnt then.
+    """
+    if truths.all() or not truths.any():
+        raise ConfigError(f"of {len(truths)} {model}s all are right or all are wrong: nothing to fit")
+    probabilities = cross_validated(rows, truths)
+    curve = reliability(probabilities, truths)
+    found = {
+        "count": len(truths),
+        "right": share(truths.tolist()),
+        "expected_calibration_error": expected_calibration_error(curve),
+        "reliability": curve,
+        "rejection": rejection_curve(probabilities, truths),
+    }
+    return named(model, evidence, fit(rows, truths)), found
+
+
+def named(model: str, evidence: type, weights: DoubleArray) -> dict[str, float]:
+    """Name the weights as `ConfidenceConfig` does."""
+    names = [f"{model}_{name}" for name in ("bias", *names_of(evidence))]
+    return dict(zip(names, weights.round(4).tolist(), strict=True))
+
+
+def _rows(items: Sequence[Answer]) -> DoubleArray:
+    return np.array([astuple(item.evidence) for item in items], dtype=np.float64)
+
+
+def _shifted(probability: float, log_odds: float) -> float:
+    odds = probability / (1.0 - probability) * np.exp(log_odds)
+    return float(odds / (1.0 + odds))
+
+
+def run(options: argparse.Namespace, progress: Progress) -> Results:
+    """Fit and measure as the options say; write what was fitted if asked to."""
+    folder = model_folder(options.model)
+    recognizer = Recognizer.load(folder, options.engine, 1, options.beam)
+    chosen = choose(load_recordings(options.speech, recognizer.sample_rate), "dev", limit=options.limit)
+    recordings = [recording for rows in chosen.values() for recording in rows]
+    speech = answers(recognizer, listen_to_all(recognizer, recordings))
+    progress(f"{len(speech)} of {len(recordings)} recordings gave text, before any gate")
+    noise = answers(recognizer, _noises(recognizer, options.noise))
+    progress(f"{len(noise)} stretches of noise did")
+    gates = fit_gates(speech, noise, options.most_lost)
+    text, measured_text = calibrate("text", Evidence, _rows(speech), _truths(speech))
+    words = [pair for item in speech for pair in item.words]
+    word_rows = np.array([astuple(evidence) for evidence, _ in words], dtype=np.float64)
+    word, measured_word = calibrate("word", WordEvidence, word_rows, np.array([right for _, right in words]))
+    settings = {**gates, **text, **word}
+    if options.write:
+        manifest = load_manifest(folder)
+        write_manifest(folder, replace(manifest, search={**manifest.search, **settings}))
+    return {
+        "kind": "confidence",
+        "model": describe_model(folder, recognizer.manifest, recognizer.setup.engine.name),
+        "measured_on": describe_machine(),
+        "settings": settings,
+        "gate": _gate_report(speech, noise, settings),
+        "text": measured_text,
+        "word": measured_word,
+    }
+
+
+def _truths(items: Sequence[Answer]) -> BoolArray:
+    return np.array([item.is_right for item in items])
+
+
+def _noises(recognizer: Recognizer, folder: Path) -> Iterator[Sound | None]:
+    noises = load_noises(folder, recognizer.sample_rate)
+    for start_s in _STARTS_S:
+        for piece in pieces(noises, recognizer.sample_rate, start_s=start_s):
+            yield listen(recognizer, piece.source, "", piece.samples)
+
+
+def _gate_report(
+    speech: Sequence[Answer], noise: Sequence[Answer], settings: dict[str, float]
+) -> dict[str, Any]:
+    right = [item for item in speech if item.is_right]
+    let_through = [item for item, no in zip(noise, refused(noise, settings), strict=True) if not no]
+    by_set = {
+        name: share(refused([item for item in speech if item.source == name], settings))
+        for name in dict.fromkeys(item.source for item in speech)
+    }
+    return {
+        "noise_with_text": len(let_through),
+        "noise_examples": [f"{item.source}: {item.text}" for item in let_through[:10]],
+        "right_refused": share(refused(right, settings)),
+        "refused_by_set": by_set,
+    }
+
+
+def show(results: Results) -> None:
+    """Print what was fitted and how it does."""
+    gate = results["gate"]
+    print(f"gates refuse {gate['right_refused']:.2%} of right texts, by set {gate['refused_by_set']}")
+    print(f"{gate['noise_with_text']} stretches of noise give text {gate['noise_examples']}")
+    for model in ("text", "word"):
+        found = results[model]
+        error = found["expected_calibration_error"]
+        print(f"{model}: {found['count']}, {found['right']:.1%} right, calibration error {error:.3f}")
+        for row in found["reliability"]:
+            print("  from {from:.1f}: {count:6d}  predicted {predicted:.3f}  true {true:.3f}".format(**row))
+        for row in found["rejection"][::2]:
+            accepted, rejected = row["false_accepts"], row["false_rejects"]
+            print(
+                f"  at {row['threshold']:.1f}: {accepted:.1%} of wrong accepted, {rejected:.1%} of right not"
+            )
+    print(" ".join(f"{name}={value}" for name, value in results["settings"].items()))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and return the exit code."""
+    parser = measuring_parser("confidence", __doc__)
+    add = parser.add_argument
+    # fmt: off
+    add("--noise", type=Path, required=True, metavar="DIR", help="folder of noise recordings")
+    add("--limit", type=int, metavar="N", help="at most so many recordings of each data set")
+    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
+    add("--most-lost", type=float, default=0.02, metavar="SHARE",
+        help="of right texts that the gates may refuse (0.02)")
+    add("--write", action="store_true", help="write the settings into the model's manifest")
+    # fmt: on
+    progress = stopwatch()
+    return execute(parser, arguments, lambda options: run(options, progress), show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
