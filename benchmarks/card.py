@@ -1,7 +1,9 @@
 """The measured part of the model card, as Markdown, from what the benchmarks wrote."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from benchmarks.markdown import percent, table
 
 Results = Mapping[str, Any]
 
@@ -87,7 +89,7 @@ def _data(hours: Results) -> Iterator[str]:
             totals[split] += hours[name].get(split, 0.0)
         rows.append([name, what, licence, *_hours(hours[name])])
     rows.append(["all", "", "", *_hours(totals)])
-    yield from _table(["set", "what", "licence", "train h", "dev h"], rows, text_columns=3)
+    yield from table(["set", "what", "licence", "train h", "dev h"], rows, text_columns=3)
 
 
 def _hours(splits: Mapping[str, float]) -> list[str]:
@@ -111,12 +113,12 @@ def _dev(accuracy: Results) -> Iterator[str]:
         for name in next(iter(beams.values()))["sets"]
         for beam, scores in ((beam, found["sets"][name]) for beam, found in beams.items())
     ]
-    yield from _table(heads, rows)
+    yield from table(heads, rows)
 
 
 def _scores(scores: Mapping[str, Any]) -> list[str]:
     keys = ("wer", "cer", "accuracy", "snapped_accuracy", "digits_wer")
-    return [_percent(scores.get(key)) for key in keys]
+    return [percent(scores.get(key)) for key in keys]
 
 
 def _int8_against_float(accuracy: Results, reference: Results) -> Iterator[str]:
@@ -131,8 +133,8 @@ def _int8_against_float(accuracy: Results, reference: Results) -> Iterator[str]:
             other = reference["beams"].get(beam, {"sets": {}})["sets"].get(name)
             if other and other["utterances"] == scores["utterances"]:
                 change = f"{100.0 * (scores['wer'] - other['wer']):+.1f}"
-                rows.append([name, _search(beam), _percent(scores["wer"]), _percent(other["wer"]), change])
-    yield from _table(["set", "search", precision, "float", "difference"], rows)
+                rows.append([name, _search(beam), percent(scores["wer"]), percent(other["wer"]), change])
+    yield from table(["set", "search", precision, "float", "difference"], rows)
 
 
 def _mb(results: Results) -> str:
@@ -150,13 +152,13 @@ def _noise(noise: Results) -> Iterator[str]:
     )
     yield ""
     heads = ["set", *(label if label == "clean" else f"{label} dB" for label in curve)]
-    rows = [[name, *(_percent(curve[label][name]["wer"]) for label in curve)] for name in curve["clean"]]
-    yield from _table(heads, rows)
+    rows = [[name, *(percent(curve[label][name]["wer"]) for label in curve)] for name in curve["clean"]]
+    yield from table(heads, rows)
     yield ""
-    kinds = ", ".join(f"{name} {_percent(rate)}" for name, rate in only["empty_rate_by_noise"].items())
+    kinds = ", ".join(f"{name} {percent(rate)}" for name, rate in only["empty_rate_by_noise"].items())
     yield (
         f"Of {only['pieces']} stretches of noise alone and of digital silence (2 to 10 s, -20 to -50 dBFS), "
-        f"{_percent(only['empty_rate'])} gave no text, as they should: {kinds}."
+        f"{percent(only['empty_rate'])} gave no text, as they should: {kinds}."
     )
 
 
@@ -187,7 +189,7 @@ def _stages(latency: Results) -> Iterator[str]:
         for name, stage in found["stages"].items():
             times = [f"{stage[p]:.2f}" for p in ("p50_ms", "p95_ms")]
             rows.append([name.replace("_", " "), _search(beam), *times])
-    yield from _table(["stage", "search", "p50 ms", "p95 ms"], rows)
+    yield from table(["stage", "search", "p50 ms", "p95 ms"], rows)
     yield ""
     yield (
         "Features are those of one Listener chunk; search is what follows the last chunk without the "
@@ -206,19 +208,8 @@ def _failures(accuracy: Results) -> Iterator[str]:
         for name, pairs in found["examples"].items()
         for pair in pairs
     ]
-    yield from _table(["set", "said", "heard"], rows, text_columns=3)
+    yield from table(["set", "said", "heard"], rows, text_columns=3)
 
 
 def _search(beam: str) -> str:
     return "greedy" if beam == "1" else f"beam {beam}"
-
-
-def _percent(rate: float | None) -> str:
-    return "" if rate is None else f"{100.0 * rate:.1f} %"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'|'.join('---' if i < text_columns else '--:' for i in range(len(heads)))}|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"

@@ -19,13 +19,14 @@ def new_parser(name: str, about: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
 
 
-def measuring_parser(name: str, about: str | None) -> argparse.ArgumentParser:
+def measuring_parser(name: str, about: str | None, needs_speech: bool = True) -> argparse.ArgumentParser:
     """Make the parser of a command that measures a model on recordings."""
     parser = new_parser(name, about)
     add = parser.add_argument
     # fmt: off
     add("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
-    add("--speech", type=Path, required=True, metavar="DIR", help="has manifest.tsv, or is a flat corpus")
+    add("--speech", type=Path, required=needs_speech, metavar="DIR",
+        help="has manifest.tsv, or is a flat corpus")
     add("--engine", default="auto", help="auto (default), onnx, tflite")
     add("--json", type=Path, metavar="OUT", help="write the results here")
     # fmt: on

@@ -26,8 +26,9 @@ class Case:
 
 
 def read_cases(path: Path, automaton: Automaton) -> list[Case]:
-    """Read manifest.tsv (path, text, maybe intent and slots) or label.json (a list of such objects).
+    """Read manifest.tsv (path, text, maybe intent and slots) or label.json.
 
+    The latter is a list of such objects, or an object of them by path.
     Without an intent the grammar reads it from the text; a text that it does not know is no command.
     Raises: ConfigError naming the file, and the row that is wrong.
     """
@@ -68,8 +69,10 @@ def _rows(path: Path) -> Iterable[dict[str, Any]]:
         rows = json.loads(text)
     except ValueError as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from None
+    if isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values()):
+        rows = [{"path": name, **row} for name, row in rows.items()]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ConfigError(f"{path}: not a list of objects")
+        raise ConfigError(f"{path}: not a list of objects, nor an object of them by path")
     return rows
 
 

@@ -1,0 +1,95 @@
+"""The report's plots, as SVG: the same bytes for the same figures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Scores = Mapping[str, Mapping[str, Any]]
+
+_COLOURS = {
+    "edge-las": "#d62728",
+    "edge-las-grammar": "#ff7f0e",
+    "pocketsphinx": "#1f77b4",
+    "pocketsphinx-grammar": "#17becf",
+    "whisper": "#2ca02c",
+    "whisper-greedy": "#8c564b",
+}
+
+
+def accuracy_against_cost(path: Path, panels: Mapping[str, Scores], titles: Mapping[str, str]) -> None:
+    """Draw a panel for each set: `accuracy` over CPU seconds for a second of audio."""
+    figure, axes = _figure(len(panels), 1, 4.2, 4.2)
+    for axis, (name, systems) in zip(axes, panels.items(), strict=True):
+        for system, scores in systems.items():
+            cost, right = scores["cpu_s_per_audio_s"], 100.0 * scores["accuracy"]
+            axis.scatter(cost, right, s=60, color=_COLOURS[system], label=titles[system], zorder=3)
+        axis.set(xscale="log", ylim=(-3, 103), title=name)
+        axis.set_xlabel("CPU seconds for a second of audio")
+        axis.set_ylabel("right, %")
+        axis.grid(alpha=0.3)
+    handles = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=3, frameon=False)
+    figure.tight_layout(rect=(0, 0.16, 1, 1))
+    _save(figure, path)
+
+
+def bars(
+    path: Path, values: Mapping[str, Mapping[str, float]], titles: Mapping[str, str], what: str, log: bool
+) -> None:
+    """Draw a panel of horizontal bars for each set, a bar for each system."""
+    figure, axes = _figure(len(values), 1, 4.2, 3.0)
+    for axis, (name, found) in zip(axes, values.items(), strict=True):
+        systems = list(found)[::-1]
+        drawn = axis.barh(
+            [titles[system] for system in systems],
+            [found[system] for system in systems],
+            color=[_COLOURS[system] for system in systems],
+        )
+        axis.bar_label(drawn, fmt="%.3g", padding=2, fontsize=8)
+        axis.set(xscale="log" if log else "linear", title=name)
+        axis.set_xlabel(what)
+        axis.margins(x=0.2)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def over_noise(
+    path: Path, curves: Mapping[str, Sequence[tuple[str, float]]], titles: Mapping[str, str]
+) -> None:
+    """Draw intent accuracy over the ratio of speech to noise, a line for each system."""
+    figure, (axis,) = _figure(1, 1, 7.0, 4.2)
+    for system, points in curves.items():
+        axis.plot(
+            [label for label, _ in points], [100.0 * right for _, right in points],
+            marker="o", color=_COLOURS[system], label=titles[system],
+        )  # fmt: skip
+    axis.set(ylim=(-3, 103))
+    axis.set_xlabel("speech to noise, dB")
+    axis.set_ylabel("intents right, %")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def _figure(columns: int, rows: int, width: float, height: float) -> tuple[Any, Sequence[Any]]:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams |= {"svg.hashsalt": "edge-las", "font.size": 9}
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(rows, columns, figsize=(width * columns, height), squeeze=False)
+    return figure, list(axes[0])
+
+
+def _save(figure: Any, path: Path) -> None:
+    from matplotlib import pyplot
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
