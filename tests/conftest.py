@@ -10,6 +10,7 @@ import pytest
 PROGRAMS = {
     "emulated": ("qemu-aarch64-static", "mmdebstrap"),
     "audio_stack": ("pulseaudio", "paplay", "pactl"),
+    "spoken": ("espeak-ng",),
 }
 
 

@@ -23,18 +23,18 @@ from edge_las.domain.measure import (
     save_heard,
     tokens_per_second,
 )
-from edge_las.domain.mixing import NEGATIVE, choose_real, copy_clips
+from edge_las.domain.mixing import NEGATIVE, choose_real, copy_clips, hours_to_decode
 from edge_las.domain.plan import make_plan
 from edge_las.domain.shards import Sentence, SynthesisConfig
 from edge_las.domain.synthesize import describe_plan, synthesize
 from edge_las.domain.teach import domain_recipe, spoken_words, teach
 from edge_las.domain.texts import domain_texts
 from edge_las.domain.voices import list_voices
-from edge_las.errors import ConfigError
 from edge_las.search.automaton import Automaton
 from edge_las.tokens import TokenTable
 from edge_las.train.corpus import INDEX_FILE, Corpus
 from edge_las.train.decode import open_corpus
+from edge_las.train.run import load_noises
 
 Tell = Callable[[str], None]
 _REAL_NEGATIVES = 200
@@ -78,11 +78,10 @@ class Build:
         checkout()
         self.recipe = domain_recipe(config.base, config.overrides, config.seed)
         self.cast = cast(list_voices(config.voices or None), config.seed)
-        for folder in (*config.speech, *([config.noise] if config.noise else [])):
-            if not folder.is_dir():
-                raise ConfigError(f"{folder}: no such folder")
-        hours = config.real_hours if config.speech else 0.0
-        self.plan = make_plan(config.minutes, self.cast, config.jobs, hours, config.sentences)
+        if config.noise:
+            load_noises(config.noise, self.recipe.augment)
+        decode = hours_to_decode(config.speech) if config.speech else None
+        self.plan = make_plan(config.minutes, self.cast, config.jobs, decode, config.sentences)
         self.sentences = self._sentences()
         self.work = config.work or config.out.with_name(config.out.name + ".build")
 

@@ -13,7 +13,11 @@ import edge_las
 from edge_las.errors import ArtifactError, DeviceError
 
 # Calibrates and proves on few recordings: a domain's speech is much alike.
-_CLIPS = ("--calibration-clips", "100", "--dev-clips", "60")
+OPTIONS = ("--calibration-clips", "100", "--dev-clips", "60")
+
+
+# What comes of the build is printed; what comes of a step of it is progress.
+_STDERR = 2
 
 
 def checkout() -> Path:
@@ -39,6 +43,6 @@ def export_artifact(checkpoint: Path, speech: Path, out: Path, name: str, second
     command = [sys.executable, "-m", "export", str(checkpoint.resolve()), "--out", str(out.resolve())]
     command += ["--calibrate", str(speech.resolve()), "--name", name, "--max-utterance-s", f"{seconds:g}"]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run([*command, *_CLIPS], cwd=root, env=environment, check=False, stdout=sys.stderr)
+    done = subprocess.run([*command, *OPTIONS], cwd=root, env=environment, check=False, stdout=_STDERR)
     if done.returncode != 0:
         raise ArtifactError(f"{checkpoint}: python -m export ended with status {done.returncode}; see above")

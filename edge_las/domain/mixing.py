@@ -7,10 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from edge_las.errors import ConfigError
-from edge_las.train.corpus import AUDIO_FILE, INDEX_FILE, Clip, Corpus, write_index
+from edge_las.train.corpus import AUDIO_FILE, INDEX_FILE, Clip, Corpus, read_tsv, write_index
+from edge_las.train.decode import MANIFEST
+from edge_las.train.lhotse_cuts import cut_manifests
 
 # Where kept, never trained on: what the threshold of rejection is chosen by.
 NEGATIVE = "real_other"
+
+
+def hours_to_decode(folders: Iterable[Path]) -> float:
+    """Sum up the hours of recordings that are not decoded yet, as their manifests state them.
+
+    Raises: ConfigError naming a folder without recordings that can be read.
+    """
+    seconds = 0.0
+    for folder in folders:
+        if (folder / INDEX_FILE).exists() or cut_manifests(folder):
+            continue
+        if not (folder / MANIFEST).exists():
+            raise ConfigError(f"{folder}: neither {INDEX_FILE}, {MANIFEST} nor cuts.jsonl.gz is there")
+        seconds += sum(float(row.get("seconds") or 0.0) for _, row in read_tsv(folder / MANIFEST, ("path",)))
+    return seconds / 3600
 
 
 def copy_clips(corpus: Corpus, clips: Iterable[Clip], out: Path) -> Path:

@@ -10,7 +10,8 @@ from edge_las.domain.voices import Voice
 SECONDS_PER_CLIP = {"espeak": 0.04, "flite": 0.06, "festival": 0.4, "piper": 0.35}
 SECONDS_OF_SPEECH = 2.4
 HEARD_PER_HOUR = 60.0  # hours of audio that training hears in an hour, 1.5 M parameters, one thread
-EXPORT_MINUTES, MEASURE_SECONDS_PER_CLIP, DECODE_REAL_TIME = 2.0, 0.1, 250.0
+EXPORT_MINUTES, MEASURE_SECONDS_PER_CLIP = 2.0, 0.1
+REAL_MINUTES, DECODE_REAL_TIME = 0.3, 250.0
 # Of the minutes, what speaking may take; and how many sentences are enough for any of them.
 _SPEECH_SHARE, _MOST_SENTENCES, _FEWEST = 0.15, 12_000, 40
 _LEAST_TEACHING_SHARE = 0.3
@@ -58,10 +59,13 @@ def make_plan(
     minutes: float,
     cast: Mapping[str, Sequence[Voice]],
     jobs: int,
-    real_hours: float = 0.0,
+    decode_hours: float | None = None,
     sentences: int = 0,
 ) -> Plan:
-    """Share out the minutes; `sentences` are spoken for training, or as many as there is time for."""
+    """Share out the minutes; `sentences` are spoken for training, or as many as there is time for.
+
+    decode_hours: recordings of real speech that must be decoded; None = none are heard.
+    """
     clip_s = seconds_per_clip(cast["train"]) / jobs
     wanted = sentences or int(min(_MOST_SENTENCES, 60 * minutes * _SPEECH_SHARE / clip_s))
     train = max(_FEWEST, wanted)
@@ -73,8 +77,8 @@ def make_plan(
     }
     spoken = sum(part.total for part in counts.values())
     steps = {"speech": spoken * clip_s / 60}
-    if real_hours:
-        steps["real"] = real_hours * 60 / DECODE_REAL_TIME / jobs
+    if decode_hours is not None:
+        steps["real"] = REAL_MINUTES + decode_hours * 60 / DECODE_REAL_TIME / jobs
     after = {"export": EXPORT_MINUTES, "measure": 2 * kept * MEASURE_SECONDS_PER_CLIP / 60}
     left = minutes - sum(steps.values()) - sum(after.values())
     steps["teach"] = round(max(_LEAST_TEACHING_SHARE * minutes, left), 2)

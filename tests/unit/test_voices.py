@@ -141,6 +141,19 @@ def test_synthesis_is_whole_reproducible_and_resumes(tmp_path: Path):
         )
 
 
+def test_what_decides_the_audio_decides_the_plan():
+    sentences, voices = [synth.Sentence("go home", "t")], {"train": [Voice("flite", "slt")]}
+    plan = synth.describe_plan(sentences, voices, synth.SynthesisConfig())
+    assert synth.describe_plan(list(sentences), dict(voices), synth.SynthesisConfig(jobs=7)) == plan
+    others = (
+        ([synth.Sentence("go away", "t")], voices, synth.SynthesisConfig()),
+        ([synth.Sentence("go home", "t", "dev")], voices, synth.SynthesisConfig()),
+        (sentences, {"train": [Voice("flite", "rms")]}, synth.SynthesisConfig()),
+        (sentences, voices, synth.SynthesisConfig(seed=2)),
+    )
+    assert all(synth.describe_plan(*other) != plan for other in others)
+
+
 def test_sentence_table_errors_name_the_line(tmp_path: Path):
     path = tmp_path / "texts.tsv"
     path.write_text("good\tx\nset to 5\tx\n")
