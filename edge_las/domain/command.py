@@ -9,6 +9,7 @@ from typing import Any
 
 import edge_las
 from edge_las.cli_support import at_least_one
+from edge_las.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,11 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     home = actions.add_parser("home", help="write Home Assistant's English sentences as templates to build")
     home.add_argument("file", type=Path, metavar="FILE.yaml", help="the file to write")
     test = actions.add_parser("test", help="measure intents and slots on recordings")
-    test.add_argument("model", metavar="DIR", help="artifact with a grammar")
-    test.add_argument(
-        "--recordings", type=Path, required=True, metavar="FILE", help="manifest.tsv or label.json"
-    )
-    test.add_argument("--json", action="store_true", help="print the report as JSON")
+    _add_test_arguments(test)
 
 
 def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +43,18 @@ def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=1, help="the same seed gives the same sentences and speech (default 1)")
     add("--work", type=Path, metavar="DIR", help="where finished steps are kept (default: OUT.build)")
     add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of the recipe `domain`")
+    # fmt: on
+
+
+def _add_test_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    # fmt: off
+    add("model", metavar="DIR", help="artifact with a grammar")
+    add("--recordings", type=Path, metavar="FILE", help="manifest.tsv or label.json")
+    add("--negatives", type=Path, metavar="FILE", help="other speech, to be accepted as no command at all")
+    add("--only", action="append", default=[], metavar="COLUMN=VALUE",
+        help="of the rows of both, e.g. split=dev; repeatable")
+    add("--json", action="store_true", help="print the report as JSON")
     # fmt: on
 
 
@@ -90,21 +99,32 @@ def bundled_base() -> Path:
 
 
 def _test(args: argparse.Namespace) -> int:
-    from edge_las.domain.proof import read_cases, report, understand
-    from edge_las.errors import ConfigError
+    from edge_las.domain.proof import read_cases, read_negatives, report, understand
     from edge_las.runtime.recognizer import Recognizer
 
+    if not (args.recordings or args.negatives):
+        raise ConfigError("domain test: give --recordings, --negatives or both")
     recognizer = Recognizer.load(args.model)
     constraint = recognizer.setup.grammar
     if constraint is None:
         raise ConfigError(f"{args.model}: the model has no grammar to test")
-    cases = read_cases(args.recordings, constraint.automaton)
+    only = dict(_column(text) for text in args.only)
+    cases = read_cases(args.recordings, constraint.automaton, only) if args.recordings else []
+    if args.negatives:
+        cases += read_negatives(args.negatives, constraint.automaton, only)
     measured = report(cases, understand(recognizer, cases))
     if args.json:
         print(json.dumps(measured, ensure_ascii=False))
-        return 0
-    _show(measured)
+    else:
+        _show(measured)
     return 0
+
+
+def _column(text: str) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--only {text}: is not COLUMN=VALUE")
+    return column, value
 
 
 def _show(measured: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,17 @@ class Case:
     slots: dict[str, Any]
 
 
-def read_cases(path: Path, automaton: Automaton) -> list[Case]:
-    """Read manifest.tsv (path, text, maybe intent and slots) or label.json.
+def read_cases(path: Path, automaton: Automaton, only: Mapping[str, str] | None = None) -> list[Case]:
+    """Read manifest.tsv (path, text, maybe intent and slots) or label.json; `only` rows with these values.
 
     The latter is a list of such objects, or an object of them by path.
     Without an intent the grammar reads it from the text; a text that it does not know is no command.
     Raises: ConfigError naming the file, and the row that is wrong.
     """
-    cases = []
+    cases, wanted = [], (only or {}).items()
     for number, row in enumerate(_rows(path), start=1):
+        if any(str(row.get(column)) != value for column, value in wanted):
+            continue
         name = row.get("path") or row.get("file")
         if not name or not (row.get("intent") or "text" in row):
             raise ConfigError(f"{path}: row {number}: has no path, or neither text nor intent")
@@ -47,7 +49,18 @@ def read_cases(path: Path, automaton: Automaton) -> list[Case]:
         except ValueError:
             raise ConfigError(f"{path}: row {number}: slots is not JSON") from None
     if not cases:
-        raise ConfigError(f"{path}: holds no recording")
+        raise ConfigError(f"{path}: holds no recording" + "".join(f" with {k}={v}" for k, v in wanted))
+    return cases
+
+
+def read_negatives(path: Path, automaton: Automaton, only: Mapping[str, str] | None = None) -> list[Case]:
+    """Read a table of recordings and leave out those whose text is a command after all.
+
+    Raises: as `read_cases`; ConfigError if none is left.
+    """
+    cases = [case for case in read_cases(path, automaton, only) if case.intent is None]
+    if not cases:
+        raise ConfigError(f"{path}: every text is a command of the domain")
     return cases
 
 

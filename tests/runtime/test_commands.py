@@ -107,6 +107,24 @@ def test_domain_test_counts(domain, tmp_path, capsys):
     assert report["confusions"] == [["Other", "Count", 1]]
 
 
+def test_domain_test_takes_negatives_and_rows_of_one_kind(domain, tmp_path, capsys):
+    for name in ("one two", "four four two", "four"):
+        write_wav(tmp_path / f"{name.replace(' ', '_')}.wav", tones.say(name))
+    rows = [("one_two", "dev"), ("four_four_two", "dev"), ("missing", "train"), ("four", "dev")]
+    table = "path\ttext\tsplit\n" + "".join(f"{n}.wav\t{n.replace('_', ' ')}\t{s}\n" for n, s in rows)
+    (tmp_path / "other.tsv").write_text(table)
+    options = ["domain", "test", domain, "--negatives", str(tmp_path / "other.tsv"), "--json"]
+    assert main([*options, "--only", "split=dev"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    # "one two" is a command, and no negative.
+    assert (report["commands"], report["outside"], report["false_accepts"]) == (0, 2, 0.0)
+    assert main([*options, "--only", "split=test"]) == 2
+    assert "holds no recording with split=test" in capsys.readouterr().err
+    assert main([*options, "--only", "dev"]) == 2
+    assert main(["domain", "test", domain]) == 2
+    assert "give --recordings, --negatives or both" in capsys.readouterr().err
+
+
 def test_domain_build_replaces_no_other_folder(model, tmp_path, capsys):  # noqa: F811
     pytest.importorskip("hassil")
     (tmp_path / "d.yaml").write_text(DOMAIN)
