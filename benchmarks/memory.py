@@ -49,16 +49,17 @@ def run(options: argparse.Namespace) -> Results:
     folder = model_folder(options.model)
     recognizer = Recognizer.load(folder, options.engine, 1)
     rate = recognizer.sample_rate
+    settings = options.beam, 1, recognizer.setup.engine.name
     model = describe_model(folder, recognizer.manifest, recognizer.setup.engine.name)
     chosen = choose(load_recordings(options.speech, rate), "dev", limit=60)
     mixed = [r for column in zip(*(_cycled(rows) for rows in chosen.values()), strict=False) for r in column]
     with tempfile.TemporaryDirectory() as scratch:
         short = write_wav(Path(scratch) / "short.wav", of_length(mixed, _SHORT_S, rate), rate)
-        starts = [run_fresh([short], folder, options.beam) for _ in range(options.repeats)]
+        starts = [run_fresh([short], folder, *settings) for _ in range(options.repeats)]
         files = {}
         for seconds in map(float, options.seconds.split(",")):
             path = write_wav(Path(scratch) / f"{seconds:g}.wav", of_length(mixed, seconds, rate), rate)
-            files[f"{seconds:g}"] = _describe(run_fresh([path], folder, options.beam), starts, seconds)
+            files[f"{seconds:g}"] = _describe(run_fresh([path], folder, *settings), starts, seconds)
     return {
         "kind": "memory",
         "model": model,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from edge_las.audio import level_dbfs
 from edge_las.errors import DeviceError, EdgeLasError
+from edge_las.runtime.host import throttling
 from edge_las.runtime.listen import add_device_arguments
 from edge_las.runtime.microphone import MicrophoneConfig, find_device, possible_rates, sounddevice
 from edge_las.runtime.recognizer import Recognizer
@@ -173,7 +174,7 @@ def check_recording(recording: Recording) -> Iterator[Check]:
 
 
 def check_machine(root: Path = _SYS) -> Iterator[Check]:
-    """Read CPU governors and temperatures where the system shows them."""
+    """Read CPU governors, temperatures and throttling where the system shows them."""
     governors = sorted(
         {_text(path) for path in root.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")} - {""}
     )
@@ -185,15 +186,29 @@ def check_machine(root: Path = _SYS) -> Iterator[Check]:
                     "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor")  # fmt: skip
     else:
         yield Check("governor", "ok", ", ".join(governors))
+    yield _temperature(root)
+    flags = throttling(root)
+    if flags is not None:
+        yield _throttling(flags)
+
+
+def _temperature(root: Path) -> Check:
     shown = [_text(path) for path in root.glob("class/thermal/thermal_zone*/temp")]
     degrees = [int(text) / 1000.0 for text in shown if text.lstrip("-").isdecimal()]
     if not degrees:
-        yield Check("temperature", "ok", "not shown by this system")
-    elif max(degrees) >= _HOT_C:
-        yield Check("temperature", "warning", f"{max(degrees):.0f} degrees C",
-                    "boards slow down when hot: a heat sink or a fan")  # fmt: skip
-    else:
-        yield Check("temperature", "ok", f"{max(degrees):.0f} degrees C")
+        return Check("temperature", "ok", "not shown by this system")
+    if max(degrees) >= _HOT_C:
+        return Check("temperature", "warning", f"{max(degrees):.0f} degrees C",
+                     "boards slow down when hot: a heat sink or a fan")  # fmt: skip
+    return Check("temperature", "ok", f"{max(degrees):.0f} degrees C")
+
+
+def _throttling(flags: list[str]) -> Check:
+    if not flags:
+        return Check("throttling", "ok", "none")
+    weak = any(flag.startswith("under-voltage") for flag in flags)
+    advice = "a power supply and a cable made for the board" if weak else "a heat sink or a fan"
+    return Check("throttling", "warning", ", ".join(flags), advice)
 
 
 def _text(path: Path) -> str:

@@ -5,8 +5,11 @@ import platform
 from pathlib import Path
 from typing import Any
 
-# The Raspberry Pi's firmware reports throttling as bits (documentation of `vcgencmd get_throttled`).
-_THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+# The Raspberry Pi's firmware reports throttling as bits; where the file is hangs on the board.
+# Source: Raspberry Pi documentation, vcgencmd get_throttled.
+_THROTTLED = "devices/platform/soc*/*firmware/get_throttled"
+_FLAGS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+_FLAGS |= {bit + 16: f"{flag} since boot" for bit, flag in _FLAGS.items()}
 
 
 def describe_host(root: Path = Path("/")) -> dict[str, Any]:
@@ -29,9 +32,20 @@ def describe_heat(root: Path = Path("/")) -> dict[str, Any]:
     return {
         "temperature_c": int(temperature) / 1000.0 if temperature else None,
         "frequency_mhz": int(frequency) / 1000.0 if frequency else None,
-        "throttled": _read(root, _THROTTLED),
+        "throttled": throttling(root / "sys"),
         "load_1min": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
+
+
+def throttling(sys: Path = Path("/sys")) -> list[str] | None:
+    """Name the Raspberry Pi's throttling flags that are set; None where the system shows none."""
+    for path in sorted(sys.glob(_THROTTLED)):
+        try:
+            bits = int(_read(sys, str(path.relative_to(sys))) or "", 16)
+        except ValueError:
+            continue
+        return [flag for bit, flag in _FLAGS.items() if bits & 1 << bit]
+    return None
 
 
 def _cpu_name(root: Path) -> str | None:

@@ -53,6 +53,29 @@ def test_governor_and_temperature(tmp_path):
     assert governor.advice and temperature.advice
 
 
+@pytest.mark.parametrize(
+    ("shown", "status", "found", "advice"),
+    [
+        ("0\n", "ok", "none", ""),
+        (
+            "0x50005\n",
+            "warning",
+            "under-voltage, throttled, under-voltage since boot, throttled since boot",
+            "power",
+        ),
+        ("80008\n", "warning", "soft temperature limit, soft temperature limit since boot", "heat sink"),
+    ],
+)
+@pytest.mark.parametrize("place", ["soc/soc:firmware", "soc@107c000000/soc@107c000000:firmware"])
+def test_a_raspberry_pi_tells_of_throttling(tmp_path, place, shown, status, found, advice):
+    folder = tmp_path / "devices/platform" / place
+    folder.mkdir(parents=True)
+    (folder / "get_throttled").write_text(shown)
+    *_, check = check_machine(tmp_path)
+    assert (check.name, check.status, check.found) == ("throttling", status, found)
+    assert advice in check.advice
+
+
 def test_missing_parts_are_errors_with_advice(tmp_path, monkeypatch):
     def missing():
         raise DeviceError("a microphone needs sounddevice: pip install 'edge-las[mic]'")
