@@ -1,0 +1,74 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import unheard
+from edge_las.domain.compile import compile_domain
+from edge_las.domain.sentences import read_domain
+from edge_las.search.automaton import Automaton
+
+pytest.importorskip("hassil")
+ROWS = (
+    ("words", "train", "yes"),
+    ("words", "dev", "no"),
+    ("words", "dev", "go left"),
+    ("books", "dev", "a page"),
+)
+
+
+def speech(folder: Path) -> Path:
+    rows = ["id\tpath\tdataset\tspeaker\tsplit\tseconds\ttext"]
+    rows += [f"{n}\t{n}.wav\t{name}\ts\t{split}\t1.0\t{text}" for n, (name, split, text) in enumerate(ROWS)]
+    (folder / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_words_to_leave_out_of_a_base(tmp_path, capsys) -> None:
+    options = ["--speech", str(speech(tmp_path)), "--dataset", "words", "--words"]
+    assert unheard.main(options) == 0
+    assert capsys.readouterr().out == '--set \'data.exclude_words=["go", "left", "no", "yes"]\'\n'
+    assert unheard.main([*options, "--dataset", "songs"]) == 2
+    assert "no recording of data set songs" in capsys.readouterr().err
+
+
+def test_the_texts_are_the_domain(tmp_path) -> None:
+    unheard.write_domain(tmp_path / "d.yaml", unheard.texts_of(speech(tmp_path), "words"))
+    automaton = Automaton(
+        compile_domain(read_domain(tmp_path / "d.yaml"), frozenset("abcdefghijklmnopqrstuvwxyz"))[0]
+    )
+    match = automaton.interpret("go left")
+    assert match is not None and match.slots == {"text": "go left"}
+    assert not automaton.accepts("a page")
+
+
+def test_builds_without_the_words_and_tests_on_the_dev_split(tmp_path, monkeypatch, capsys) -> None:
+    called = []
+
+    def answer(*arguments: object) -> str:
+        called.append([str(argument) for argument in arguments])
+        return json.dumps(dict.fromkeys(("commands", "intent_accuracy", "exact", "false_rejects"), 1.0)
+                          | {"outside": 5, "false_accepts": 0.2})  # fmt: skip
+
+    monkeypatch.setattr(unheard, "_edge_las", answer)
+    options = [
+        "--speech",
+        str(speech(tmp_path)),
+        "--dataset",
+        "words",
+        "--base",
+        "b",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert unheard.main([*options, "--compare", "heard", "--", "--sentences", "9"]) == 0
+    build, *tests = called
+    assert (
+        build[:2] == ["domain", "build"]
+        and "--leave-words-out" in build
+        and build[-2:] == ["--sentences", "9"]
+    )
+    assert [call[1] for call in tests] == ["test", "test", "build", "test", "test"]
+    assert "--no-train" in tests[2]
+    assert all("split=dev" in call for call in tests if call[1] == "test")
+    assert "words heard in training: commands 1.0" in capsys.readouterr().out
