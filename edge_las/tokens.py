@@ -1,5 +1,8 @@
 """The ordered token table: unigram-LM subwords or plain characters, text to token ids and back."""
 
+# Else an annotation would load numpy.random, a tenth of the start of the runtime: only training needs it.
+from __future__ import annotations
+
 import math
 import unicodedata
 import zlib
@@ -43,18 +46,18 @@ class TokenTable:
         self._variants: dict[tuple[str, float], list[tuple[int, ...]]] = {}
 
     @classmethod
-    def from_subwords(cls, pieces: Sequence[str], scores: Sequence[float]) -> "TokenTable":
+    def from_subwords(cls, pieces: Sequence[str], scores: Sequence[float]) -> TokenTable:
         """Put the specials before `pieces`, which hold none."""
         return cls((*SPECIALS, *pieces), (*(0.0 for _ in SPECIALS), *scores))
 
     @classmethod
-    def characters(cls, alphabet: Iterable[str] = "abcdefghijklmnopqrstuvwxyz'") -> "TokenTable":
+    def characters(cls, alphabet: Iterable[str] = "abcdefghijklmnopqrstuvwxyz'") -> TokenTable:
         """Make the table of the word mark and single characters."""
         pieces = (WORD_MARK, *alphabet)
         return cls.from_subwords(pieces, [0.0] * len(pieces))
 
     @classmethod
-    def load(cls, path: str | Path) -> "TokenTable":
+    def load(cls, path: str | Path) -> TokenTable:
         """Read tokens.txt: a `<piece>\\t<score>` line for each id.
 
         Raises: ArtifactError naming the file and line.
