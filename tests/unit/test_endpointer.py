@@ -210,3 +210,15 @@ def test_what_a_pause_left_out_is_pre_roll_of_what_comes_next():
     assert first[1] == (20 + 10 + 5) * FRAME
     assert second[0] == (20 + 10 + 21 - 5) * FRAME
     np.testing.assert_array_equal(second[3], samples[second[0] : second[1]])
+
+
+def test_echo_far_below_the_voice_is_a_pause_whatever_the_detector_says():
+    class Always:
+        def is_speech(self, frame):
+            return True
+
+    quiet, loud, echo = (np.full(RATE // 2, level, dtype=np.float32) for level in (1e-4, 0.5, 0.01))
+    samples = np.concatenate([quiet, loud, echo])
+    config = EndpointConfig(0.1, 0.06, 0.2, 2.0)
+    ((_, end, reason, _),) = utterances([*Endpointer(Always(), config, RATE).accept(samples)])
+    assert (end, reason) == (RATE + 10 * FRAME, "silence")
