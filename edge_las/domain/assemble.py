@@ -16,29 +16,11 @@ from edge_las.artifact import (
     verify,
     write_manifest,
 )
-from edge_las.domain.compile import compile_domain
-from edge_las.domain.sentences import Domain, read_domain
+from edge_las.domain.compiled import Compiled, read_compiled
 from edge_las.errors import ArtifactError
-from edge_las.grammar import GRAMMAR_NAME, Grammar, save_grammar
-from edge_las.tokens import SPECIALS, WORD_MARK, TokenTable
+from edge_las.grammar import GRAMMAR_NAME, save_grammar
 
 DOMAIN_NAME = "domain.yaml"
-LANGUAGE = "en"
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A domain as read, its grammar, and what its model can spell."""
-
-    source: Path
-    domain: Domain
-    grammar: Grammar
-    sentences: float
-    alphabet: frozenset[str]
-
-    def __str__(self) -> str:
-        intents, nodes = len({block.intent for block in self.domain.blocks}), len(self.grammar.nodes)
-        return f"{self.source}: {intents} intents, {self.sentences:.4g} sentences, {nodes} nodes"
 
 
 @dataclass(frozen=True)
@@ -48,19 +30,6 @@ class Findings:
     search: Mapping[str, float] = field(default_factory=dict)
     accuracy: Mapping[str, Any] = field(default_factory=dict)
     tokens_per_s: float = 0.0
-
-
-def read_compiled(source: Path, tokens: TokenTable, language: str) -> Compiled:
-    """Read and compile a file of sentence templates for a model.
-
-    Raises: ConfigError naming file and line.
-    """
-    domain = read_domain(source)
-    if domain.language != language:
-        raise domain.place.error(0, f"language is {domain.language}, the model's is {language}")
-    alphabet = frozenset("".join(tokens.pieces[len(SPECIALS) :])) - {WORD_MARK}
-    grammar, sentences = compile_domain(domain, alphabet)
-    return Compiled(source, domain, grammar, sentences, alphabet)
 
 
 def check_out(out: Path) -> None:

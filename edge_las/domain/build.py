@@ -12,8 +12,9 @@ from typing import Any
 
 from edge_las.artifact import sha256_file
 from edge_las.config import to_dict
-from edge_las.domain.assemble import LANGUAGE, Findings, assemble, check_out, read_compiled
+from edge_las.domain.assemble import Findings, assemble, check_out
 from edge_las.domain.casting import cast, speaker
+from edge_las.domain.compiled import read_compiled
 from edge_las.domain.exporting import checkout, export_artifact
 from edge_las.domain.measure import (
     accuracy,
@@ -27,16 +28,17 @@ from edge_las.domain.mixing import NEGATIVE, choose_real, copy_clips, hours_to_d
 from edge_las.domain.plan import make_plan
 from edge_las.domain.shards import Sentence, SynthesisConfig
 from edge_las.domain.synthesize import describe_plan, synthesize
-from edge_las.domain.teach import domain_recipe, spoken_words, teach
-from edge_las.domain.texts import domain_texts
+from edge_las.domain.teach import domain_recipe, teach
+from edge_las.domain.texts import COMMAND, domain_texts
 from edge_las.domain.voices import list_voices
-from edge_las.search.automaton import Automaton
 from edge_las.tokens import TokenTable
 from edge_las.train.corpus import INDEX_FILE, Corpus
 from edge_las.train.decode import open_corpus
 from edge_las.train.run import load_noises
 
 Tell = Callable[[str], None]
+# Of the voices, and of the base checkpoint.
+LANGUAGE = "en"
 _REAL_NEGATIVES = 200
 _CALIBRATION_CLIPS = 150
 
@@ -73,7 +75,6 @@ class Build:
         self.config, self._tell = config, tell
         self.tokens = TokenTable.load(config.base / "tokens.txt")
         self.compiled = read_compiled(config.source, self.tokens, LANGUAGE)
-        self.automaton = Automaton(self.compiled.grammar)
         check_out(config.out)
         checkout()
         self.recipe = domain_recipe(config.base, config.overrides, config.seed)
@@ -116,10 +117,10 @@ class Build:
         return result
 
     def _sentences(self) -> list[Sentence]:
-        compiled, rows = self.compiled, []
+        rows = []
         for number, (split, counts) in enumerate(self.plan.counts.items()):
             seed = (self.config.seed, number)
-            texts = domain_texts(compiled.domain, self.automaton, compiled.alphabet, counts, seed)
+            texts = domain_texts(self.compiled, counts, seed)
             rows += [Sentence(text, kind, split) for text, kind in texts]
         return rows
 
@@ -134,10 +135,10 @@ class Build:
     def _choose_real(self) -> Path:
         config = self.config
         corpus = open_corpus(config.speech, self.work / "decoded")
-        words = spoken_words({row.text for row in self.sentences if self.automaton.accepts(row.text)})
-        barred = words if config.leave_words_out else set()
+        commands = [row.text for row in self.sentences if row.dataset == COMMAND]
+        barred = {word for text in commands for word in text.split()} if config.leave_words_out else set()
         clips = choose_real(
-            corpus, config.real_hours, _REAL_NEGATIVES, barred, self.automaton.accepts,
+            corpus, config.real_hours, _REAL_NEGATIVES, barred, self.compiled.automaton.accepts,
             self.recipe.data.max_seconds, config.seed,
         )  # fmt: skip
         out = self._folder("real", [[clip.id, clip.dataset, clip.num_samples] for clip in clips])

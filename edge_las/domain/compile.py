@@ -21,8 +21,10 @@ _MAX_NUMBERS, _MAX_SPELLED = 20_000, 999_999
 _Part = tuple[int, float]
 
 
-def compile_domain(domain: Domain, alphabet: Collection[str]) -> tuple[Grammar, float]:
-    """Make the grammar of a domain; also count its sentences, inf with wildcards.
+def compile_domain(
+    domain: Domain, alphabet: Collection[str]
+) -> tuple[Grammar, tuple[tuple[float, ...], ...]]:
+    """Make the grammar of a domain; also count what each block's templates stand for, inf with wildcards.
 
     Raises: ConfigError naming file and line.
     """
@@ -41,12 +43,10 @@ class _Compiler:
         self._at = Text()
         self._rules, self._scope = domain.rules, 0
 
-    def run(self) -> tuple[Grammar, float]:
+    def run(self) -> tuple[Grammar, tuple[tuple[float, ...], ...]]:
         builder, domain = self._builder, self._domain
         _, top = builder.network()
-        total = 0.0
-        for index, block in enumerate(domain.blocks):
-            total += self._block(top, index, block)
+        sizes = tuple(self._block(top, index, block) for index, block in enumerate(domain.blocks))
         # What no sentence uses must be right as well.
         self._rules, self._scope = domain.rules, 0
         for name in domain.rules:
@@ -54,12 +54,12 @@ class _Compiler:
         for name in domain.lists:
             self._list(name)
         slots = [{"intent": block.intent, "slots": block.slots} for block in domain.blocks]
-        return builder.build(domain.language, slots), total
+        return builder.build(domain.language, slots), sizes
 
-    def _block(self, top: int, index: int, block: Block) -> float:
+    def _block(self, top: int, index: int, block: Block) -> tuple[float, ...]:
         self._rules = {**self._domain.rules, **block.rules}
         self._scope = index + 1 if block.rules else 0
-        last, total = self._builder.node(), 0.0
+        last, sizes = self._builder.node(), []
         for sentence in block.sentences:
             start = self._builder.node()
             self._builder.link(top, NOTHING, start)
@@ -67,9 +67,9 @@ class _Compiler:
             if end in self._builder.silent(start):
                 raise self._domain.place.error(sentence, f"{str(sentence)!r} can be said by saying nothing")
             self._builder.link(end, NOTHING, last)
-            total += count
+            sizes.append(count)
         self._builder.end(last, index)
-        return total
+        return tuple(sizes)
 
     def _template(self, template: Text, source: int) -> tuple[int, float]:
         from hassil.parse_expression import parse_sentence

@@ -1,7 +1,7 @@
 """Fine-tunes a base checkpoint on a domain's speech, a little of everything else in between."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,8 +70,3 @@ def _times(hours: dict[str, float]) -> dict[str, float]:
     """Commands are heard once, the others as often as their share asks."""
     unit = hours[COMMAND] / SHARES[COMMAND]
     return {name: SHARES[name] * unit / hours[name] for name in hours}
-
-
-def spoken_words(texts: Collection[str]) -> set[str]:
-    """List the words of texts."""
-    return {word for text in texts for word in text.split()}

@@ -125,14 +125,13 @@ def test_what_is_missing_is_named(base, tmp_path, capsys, monkeypatch) -> None:
 
 def test_the_home_domain_is_made_of_the_package_and_builds(base, tmp_path, capsys) -> None:
     pytest.importorskip("home_assistant_intents")
-    from edge_las.domain.assemble import read_compiled
-    from edge_las.search.automaton import Automaton
+    from edge_las.domain.compiled import read_compiled
     from edge_las.tokens import TokenTable
 
     assert main(["domain", "home", str(tmp_path / "home.yaml")]) == 0
     assert "CC BY 4.0" in (tmp_path / "home.yaml").read_text()
     compiled = read_compiled(tmp_path / "home.yaml", TokenTable.characters(), "en")
-    match = Automaton(compiled.grammar).interpret("please set the living room brightness to fifty percent")
+    match = compiled.automaton.interpret("please set the living room brightness to fifty percent")
     assert match is not None
     assert match.intent == "HassLightSet"
     assert match.slots == {"domain": "light", "area": "living room", "brightness": 50}
