@@ -143,6 +143,7 @@ def dictated(text: str, rng: np.random.Generator) -> tuple[str, float]:
 ENGINES: dict[str, Engine] = {
     "espeak": Engine("espeak", "espeak-ng", 0.55, engines.speak_espeak, engines.espeak_voices),
     "flite": Engine("flite", "flite", 0.45, engines.speak_flite, engines.flite_voices),
+    "festival": Engine("festival", "text2wave", 0.12, engines.speak_festival, engines.festival_voices),
 }
 
 

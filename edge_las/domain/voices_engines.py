@@ -44,10 +44,22 @@ FLITE_PITCH_HZ = {"slt": 170.0, "rms": 103.0, "awb": 129.0, "kal16": 90.0, "kal"
 FLITE_WEIGHTS = {"slt": 1.2, "rms": 1.2, "awb": 1.0, "kal16": 0.7, "kal": 0.15}
 
 
-def run(command: list[str]) -> bytes:
-    """Standard output of a speech program. Raises: DeviceError naming the program."""
+# Diphone voices, and one of hidden Markov models; starting festival costs more than speaking.
+FESTIVAL_WEIGHTS = {
+    "cmu_us_slt_arctic_hts": 1.0,
+    "kal_diphone": 0.6,
+    "ked_diphone": 1.0,
+    "rab_diphone": 1.0,
+    "don_diphone": 1.0,
+}
+
+
+def run(command: list[str], text: str = "") -> bytes:
+    """Standard output of a speech program given `text`. Raises: DeviceError naming the program."""
     try:
-        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, input=text.encode(), capture_output=True, timeout=TIMEOUT_S, check=False
+        )
     except FileNotFoundError as error:
         raise DeviceError(f"{command[0]}: not installed") from error
     except subprocess.TimeoutExpired as error:
@@ -117,3 +129,15 @@ def flite_voices() -> list[tuple[str, float]]:
     """Voices of the flite found here that can say anything (awb_time only tells the time)."""
     listed = run(["flite", "-lv"]).decode().split(":", 1)[-1].split()
     return [(name, weight) for name, weight in FLITE_WEIGHTS.items() if name in listed]
+
+
+def speak_festival(name: str, text: str, prosody: Prosody) -> tuple[np.ndarray, int]:
+    """Its voices take a pace, but no pitch: that moves with the vocal tract only."""
+    setting = f"(begin (voice_{name}) (Parameter.set 'Duration_Stretch {1 / prosody.pace:.3f}))"
+    return parse_wave(run(["text2wave", "-eval", setting, "-o", "/dev/stdout"], text), "text2wave")
+
+
+def festival_voices() -> list[tuple[str, float]]:
+    """Voices of the festival found here."""
+    listed = run(["festival", "--pipe"], "(print (voice.list))").decode().strip("()\n ").split()
+    return [(name, weight) for name, weight in FESTIVAL_WEIGHTS.items() if name in listed]
