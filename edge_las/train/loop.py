@@ -77,16 +77,19 @@ class Trainer:
         log = RunLog(self.out / "log", progress, self.recipe.optim.max_steps, self.processes.first)
         began = saved = time.monotonic()
         before = progress.minutes
+        recent: list[Tensor] = []
         with contextlib.closing(log), self._signals():
             for batches in self._steps():
                 if self._finished():
                     break
-                losses = self._step(batches)
+                recent.append(self._step(batches))
                 progress.minutes = before + (time.monotonic() - began) / 60
                 log.advance()
                 if progress.step % loop.log_steps == 0:
-                    values = dict(zip(LOSSES, losses.tolist(), strict=True))
-                    log.losses(values, self.optimizer.param_groups[0]["lr"])
+                    # Batches of words and of sentences differ much: one step's losses tell nothing.
+                    mean = torch.stack(recent).mean(dim=0).tolist()
+                    log.losses(dict(zip(LOSSES, mean, strict=True)), self.optimizer.param_groups[0]["lr"])
+                    recent = []
                 if progress.step % loop.evaluate_steps == 0:
                     self._evaluate(log)
                 if time.monotonic() - saved > 60 * loop.checkpoint_minutes:

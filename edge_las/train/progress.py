@@ -65,7 +65,7 @@ class RunLog:
         self._bar.update()
 
     def losses(self, values: Mapping[str, float], learning_rate: float) -> None:
-        """Report the losses of the last step."""
+        """Report the mean losses since the last report."""
         if self._log is None:
             return
         progress = self._progress
