@@ -15,6 +15,17 @@ def at_least_one(text: str) -> int:
     return number
 
 
+def probability(text: str) -> float:
+    """Parse a number from 0 to 1, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
 def fail(error: object) -> int:
     """Print an error as one line; return the exit status for it."""
     print(f"edge-las: error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)

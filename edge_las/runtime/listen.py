@@ -6,17 +6,20 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
 from edge_las.cli_support import at_least_one
 from edge_las.errors import ConfigError
-from edge_las.runtime.detectors import DETECTORS, make_detector
+from edge_las.runtime.detectors import DETECTORS, VoiceDetector, make_detector
+from edge_las.runtime.device import DeviceProfile
 from edge_las.runtime.endpointer import EndpointConfig, Endpointer
 from edge_las.runtime.events import JsonLines, TextLines
+from edge_las.runtime.grammar_options import add_grammar_arguments, hotword_scorers, with_grammar_options
 from edge_las.runtime.live import Session, listen
 from edge_las.runtime.microphone import Microphone, MicrophoneConfig
-from edge_las.runtime.recognizer import Recognizer
+from edge_las.runtime.options import add_recognizer_arguments, chosen_profile, load_recognizer
 from edge_las.runtime.saving import Saver
 from edge_las.runtime.sources import FileSource, PcmSource, Source
 
@@ -28,30 +31,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("input", nargs="?", choices=["-"], help="-: 16-bit PCM from standard input")
     parser.add_argument("--wav", metavar="FILE", help="a file instead of the microphone, as fast as it goes")
-    parser.add_argument("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
-    parser.add_argument("--beam", type=at_least_one, metavar="N", help="hypotheses kept; 1 = greedy search")
-    parser.add_argument(
-        "--threads", type=at_least_one, default=1, metavar="N", help="engine threads (default 1)"
-    )
-    parser.add_argument("--engine", default="auto", help="auto (default), onnx, tflite")
+    add_recognizer_arguments(parser, ("--profile",))
+    add_grammar_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print every event as a JSON line")
     parser.add_argument("--save", metavar="DIR", help="keep each utterance there as WAV and JSON")
     add_device_arguments(parser)
+    add_endpoint_arguments(parser)
+
+
+def add_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare where utterances begin and end; what is not given is the profile's."""
     defaults = EndpointConfig()
     group = parser.add_argument_group("where utterances begin and end (seconds)")
-    group.add_argument("--vad", choices=DETECTORS, default="webrtc", help="default: webrtc")
-    group.add_argument(
-        "--silence", type=float, default=defaults.trailing_silence_s, metavar="S",
-        help=f"pause that ends an utterance (default {defaults.trailing_silence_s:g})",
-    )  # fmt: skip
-    group.add_argument(
-        "--pre-roll", type=float, default=defaults.pre_roll_s, metavar="S",
-        help=f"taken from before the first speech (default {defaults.pre_roll_s:g})",
-    )  # fmt: skip
-    group.add_argument(
-        "--min-speech", type=float, default=defaults.min_speech_s, metavar="S",
-        help=f"shorter sounds are ignored (default {defaults.min_speech_s:g})",
-    )  # fmt: skip
+    group.add_argument("--vad", choices=DETECTORS, help="what hears voices (default: webrtc)")
+    for option, default, text in (
+        ("--silence", defaults.trailing_silence_s, "pause that ends an utterance"),
+        ("--pre-roll", defaults.pre_roll_s, "taken from before the first speech"),
+        ("--min-speech", defaults.min_speech_s, "shorter sounds are ignored"),
+    ):
+        group.add_argument(option, type=float, metavar="S", help=f"{text} (default {default:g})")
     group.add_argument(
         "--max-length", type=float, metavar="S", help="longest utterance (default: what the model takes)"
     )
@@ -68,36 +66,69 @@ def run(args: argparse.Namespace) -> int:
     """Listen until the source ends or a signal comes; return 0, or 130 after Ctrl-C."""
     if args.wav and args.input:
         raise ConfigError("--wav and - are both given: choose one")
-    recognizer = Recognizer.load(args.model, args.engine, args.threads, args.beam)
-    detector = make_detector(args.vad, recognizer.sample_rate)
-    endpointer = Endpointer(detector, _endpoint_config(args, recognizer), recognizer.sample_rate)
+    profile = chosen_profile(args)
+    recognizer = with_grammar_options(load_recognizer(args, profile), args)
+    scorers = hotword_scorers(recognizer, args)
+    detector = _detector(args, profile, recognizer.sample_rate)
+    endpoints = endpoint_config(args, profile, recognizer.manifest.speller.max_utterance_s)
+    endpointer = Endpointer(detector, endpoints, recognizer.sample_rate)
     saver = Saver(args.save, recognizer.sample_rate) if args.save else None
     show = JsonLines(sys.stdout) if args.json else TextLines(sys.stdout, sys.stderr)
     with StopSignals() as signals:
-        source = _source(args, recognizer.sample_rate, show)
+        source = _source(args, profile, recognizer.sample_rate, show)
         try:
-            listen(source, Session(recognizer, endpointer, show, saver), signals.reason)
+            listen(source, Session(recognizer, endpointer, show, saver, scorers), signals.reason)
         finally:
             show.close()
     return 130 if signals.received == signal.SIGINT else 0
 
 
-def _endpoint_config(args: argparse.Namespace, recognizer: Recognizer) -> EndpointConfig:
-    most = recognizer.manifest.speller.max_utterance_s
-    return EndpointConfig(
-        pre_roll_s=args.pre_roll,
-        min_speech_s=args.min_speech,
-        trailing_silence_s=args.silence,
-        max_utterance_s=most if args.max_length is None else min(most, args.max_length),
+def _detector(args: argparse.Namespace, profile: DeviceProfile | None, sample_rate: int) -> VoiceDetector:
+    if profile and args.vad in (None, profile.vad.detector):
+        return make_detector(profile.vad.detector, sample_rate, profile.vad.mode)
+    return make_detector(args.vad or "webrtc", sample_rate)
+
+
+def endpoint_config(
+    args: argparse.Namespace, profile: DeviceProfile | None, longest_s: float
+) -> EndpointConfig:
+    """Take the limits from options first, then from the profile; the model takes at most longest_s."""
+    config = profile.endpoint if profile else EndpointConfig(max_utterance_s=longest_s)
+    given = {
+        "pre_roll_s": args.pre_roll,
+        "min_speech_s": args.min_speech,
+        "trailing_silence_s": args.silence,
+        "max_utterance_s": args.max_length,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    given["max_utterance_s"] = min(longest_s, given.get("max_utterance_s", config.max_utterance_s))
+    return replace(config, **given)
+
+
+def microphone_config(args: argparse.Namespace, profile: DeviceProfile | None) -> MicrophoneConfig:
+    """Take the microphone's settings from options first, then from the profile."""
+    if profile is None:
+        return MicrophoneConfig(args.device, args.rate, args.channels)
+    audio = profile.audio
+    return MicrophoneConfig(
+        args.device or audio.device or None,
+        args.rate or audio.rate_hz,
+        args.channels or audio.channels,
+        audio.chunk_ms / 1000.0,
     )
 
 
-def _source(args: argparse.Namespace, sample_rate: int, show: Callable[[dict[str, Any]], None]) -> Source:
+def _source(
+    args: argparse.Namespace,
+    profile: DeviceProfile | None,
+    sample_rate: int,
+    show: Callable[[dict[str, Any]], None],
+) -> Source:
     if args.wav:
         return FileSource(args.wav, sample_rate)
     if args.input == "-":
         return PcmSource(sys.stdin.fileno(), args.rate or sample_rate, args.channels or 1, sample_rate)
-    microphone = Microphone(MicrophoneConfig(args.device, args.rate, args.channels), sample_rate)
+    microphone = Microphone(microphone_config(args, profile), sample_rate)
     channels = f"{microphone.channels} channel{'s' if microphone.channels > 1 else ''}"
     text = f"listening to {microphone.device} at {microphone.rate_hz} Hz, {channels}; Ctrl-C ends"
     show({"event": "notice", "text": text})

@@ -20,7 +20,6 @@ FloatArray = npt.NDArray[np.float32]
 
 # Sound that may wait for a slow loop; more is dropped and counted.
 QUEUE_S = 5.0
-_BLOCK_S = 0.05
 # The first sound of a healthy device has been seen to take 1.7 s.
 _STALL_S = 4.0
 _RETRY_S = 1.0
@@ -133,6 +132,8 @@ class MicrophoneConfig:
     device: str | None = None
     rate_hz: int | None = None
     channels: int | None = None
+    # How much sound comes at once.
+    block_s: float = 0.05
 
 
 class Microphone:
@@ -150,7 +151,7 @@ class Microphone:
         self.device = find_device(self._config.device)
         self.rate_hz, self.channels = self._settings(self.device)
         self._resampler = StreamingResampler(self.rate_hz, self._sample_rate)
-        self._queue: queue.Queue[FloatArray] = queue.Queue(round(QUEUE_S / _BLOCK_S))
+        self._queue: queue.Queue[FloatArray] = queue.Queue(round(QUEUE_S / self._config.block_s))
         # Written by the callback alone; the reader remembers how much of it it has reported.
         self._dropped_frames = self._overflows = 0
         self._reported = (0, 0)
@@ -161,7 +162,7 @@ class Microphone:
                 channels=self.channels,
                 device=self.device.index,
                 dtype="float32",
-                blocksize=round(_BLOCK_S * self.rate_hz),
+                blocksize=round(self._config.block_s * self.rate_hz),
                 callback=self._callback,
             )
             stream.start()

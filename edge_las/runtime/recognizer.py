@@ -1,7 +1,7 @@
 """The recognizer: a loaded artifact that any number of utterances share."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from edge_las.artifact import Manifest, load_manifest, load_tokens, verify
 from edge_las.config import from_dict
 from edge_las.errors import ArtifactError
 from edge_las.grammar import GRAMMAR_NAME, Grammar, load_grammar
+from edge_las.ngram import NGRAM_NAME, load_ngrams
 from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import load_engine
@@ -23,10 +24,11 @@ from edge_las.runtime.setup import Setup
 from edge_las.runtime.utterance import Utterance
 from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
+from edge_las.search.ngram import FusionConfig, NgramScorer
 from edge_las.tokens import TokenTable
 
 FloatArray = npt.NDArray[np.float32]
-T = TypeVar("T", GateConfig, ConfidenceConfig, ConstraintConfig)
+T = TypeVar("T", GateConfig, ConfidenceConfig, ConstraintConfig, FusionConfig)
 
 
 def default_model() -> Path:
@@ -53,28 +55,37 @@ class Recognizer:
         threads: int = 1,
         beam_size: int | None = None,
         providers: tuple[str, ...] = (),
+        require_signature: str | Path | None = None,
     ) -> "Recognizer":
         """Verify and load an artifact, by default the bundled one; beam_size replaces the manifest's.
 
-        providers: see `engine.load_engine`. A grammar in the artifact holds recognition strictly.
+        providers: see `engine.load_engine`. require_signature: a public key's file; what it did not sign is
+        refused before anything else is read. A grammar in the artifact holds recognition strictly.
 
-        Raises: ArtifactError, or DeviceError if the engine's package is missing.
+        Raises: ArtifactError, ConfigError for the key, or DeviceError if a package is missing.
         """
         folder = model_folder(folder)
-        manifest = load_manifest(folder)
+        manifest = load_manifest(folder, require_signature)
         verify(folder, manifest)
-        search, gate, confidence, constraint = _settings(manifest)
+        settings = _settings(manifest)
         if beam_size is not None:
-            search = replace(search, beam_size=beam_size)
+            settings = replace(settings, search=replace(settings.search, beam_size=beam_size))
         loaded = load_engine(engine, folder, manifest.engines, threads, providers)
-        recognizer = cls(Setup(manifest, load_tokens(folder, manifest), loaded, search, gate, confidence))
+        tokens = load_tokens(folder, manifest)
+        setup = Setup(
+            manifest, tokens, loaded, settings.search, settings.gate, settings.confidence, settings.constraint
+        )
+        if NGRAM_NAME in manifest.files and settings.fusion.lm_weight:
+            model = load_ngrams(folder / NGRAM_NAME, tokens)
+            scorer = NgramScorer(model, settings.fusion.lm_weight, tokens.sos_id)
+            setup = replace(setup, scorers=(scorer,))
         if GRAMMAR_NAME not in manifest.files:
-            return recognizer
-        return recognizer.with_grammar(load_grammar(folder / GRAMMAR_NAME), constraint)
+            return cls(setup)
+        return cls(setup).with_grammar(load_grammar(folder / GRAMMAR_NAME))
 
     def with_grammar(self, grammar: Grammar, config: ConstraintConfig | None = None) -> "Recognizer":
-        """Give a recognizer with the same engine that a grammar holds."""
-        config = config or ConstraintConfig()
+        """Give a recognizer with the same engine that a grammar holds, by default as the manifest says."""
+        config = config or self._setup.constraint
         if config.mode == "off":
             return Recognizer(replace(self._setup, grammar=None))
         return Recognizer(replace(self._setup, grammar=Constraint(grammar, self.tokens, config)))
@@ -131,8 +142,18 @@ def model_folder(folder: str | Path | None) -> Path:
     return bundled
 
 
-def _settings(manifest: Manifest) -> tuple[BeamConfig, GateConfig, ConfidenceConfig, ConstraintConfig]:
-    """Share the manifest's `search` out among those who read it."""
+@dataclass(frozen=True)
+class _Settings:
+    """The manifest's `search`, shared out among those who read it."""
+
+    search: BeamConfig
+    gate: GateConfig
+    confidence: ConfidenceConfig
+    constraint: ConstraintConfig
+    fusion: FusionConfig
+
+
+def _settings(manifest: Manifest) -> _Settings:
     rest = dict(manifest.search)
     read = partial(from_dict, source="manifest.json", error=ArtifactError, where="search")
 
@@ -140,8 +161,9 @@ def _settings(manifest: Manifest) -> tuple[BeamConfig, GateConfig, ConfidenceCon
         own = {field.name: rest.pop(field.name) for field in fields(config) if field.name in rest}
         return read(config, own)
 
-    gate, confidence, constraint = take(GateConfig), take(ConfidenceConfig), take(ConstraintConfig)
-    return read(BeamConfig, rest), gate, confidence, constraint
+    others = (take(GateConfig), take(ConfidenceConfig), take(ConstraintConfig), take(FusionConfig))
+    # What is left must be the beam's: an unknown setting is an error there.
+    return _Settings(read(BeamConfig, rest), *others)
 
 
 def _blocks(audio: FloatArray | Iterable[FloatArray], block_samples: int) -> Iterator[FloatArray]:

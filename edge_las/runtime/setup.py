@@ -5,10 +5,11 @@ from functools import cached_property
 
 from edge_las.artifact import Manifest
 from edge_las.runtime.confidence import ConfidenceConfig
-from edge_las.runtime.constraint import Constraint
+from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import Engine
 from edge_las.runtime.gate import GateConfig, silent_ids
 from edge_las.search.config import BeamConfig
+from edge_las.search.fusion import Scorer
 from edge_las.tokens import TokenTable
 
 
@@ -22,7 +23,11 @@ class Setup:
     search: BeamConfig
     gate: GateConfig
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
+    # For grammars that come from elsewhere; the model's own holds its config itself.
+    constraint: ConstraintConfig = field(default_factory=ConstraintConfig)
     grammar: Constraint | None = None
+    # The model's own language model, if it has one.
+    scorers: tuple[Scorer, ...] = ()
 
     @property
     def frame_s(self) -> float:

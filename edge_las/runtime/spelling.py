@@ -35,7 +35,7 @@ def spell(setup: Setup, heard: Heard, duration_s: float, scorers: Sequence[Score
     config = replace(setup.search, max_tokens=most)
 
     def search(more: Sequence[Scorer]) -> list[Hypothesis]:
-        together = [*scorers, *more]
+        together = [*setup.scorers, *scorers, *more]
         if config.beam_size == 1 and not together and not setup.grammar:
             return [greedy_search(speller, config)]
         return beam_search(speller, config, heard.ctc_log_probs, together)

@@ -52,7 +52,11 @@ class ToneEngine:
     name = "onnx"
 
     def __init__(
-        self, folder: Path | None = None, entry: EngineEntry | None = None, threads: int = 1
+        self,
+        folder: Path | None = None,
+        entry: EngineEntry | None = None,
+        threads: int = 1,
+        providers: tuple[str, ...] = (),
     ) -> None:
         bank = mel_filterbank(FEATURES)
         self._bands = [int(bank[round(hz / RATE * FEATURES.n_fft)].argmax()) for hz in TONES_HZ.values()]

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from edge_las.errors import ConfigError
+from edge_las.ngram import NgramLevel, NgramModel
+from edge_las.ngram_estimate import estimate_ngrams
 from edge_las.search.beam import beam_search
 from edge_las.search.config import BeamConfig
 from edge_las.search.hotwords import HotwordScorer
-from edge_las.search.ngram import NgramLevel, NgramModel, NgramScorer
-from edge_las.search.ngram_estimate import estimate_ngrams
+from edge_las.search.ngram import NgramScorer
 from edge_las.tokens import TokenTable
 from tests.unit.fake_speller import EOS, SOS, TableSpeller
 

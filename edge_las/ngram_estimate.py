@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import ConfigError
-from edge_las.search.ngram import NgramLevel, NgramModel
-from edge_las.search.speller import IntArray
+from edge_las.ngram import NgramLevel, NgramModel
+from edge_las.tokens import TokenTable
 
+IntArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
 
 # Within a few percent of the best discount for any corpus of text.
@@ -25,6 +26,15 @@ class _Counted:
     counts: IntArray
     firsts: IntArray
     places: IntArray
+
+
+def estimate(sentences: Sequence[str], order: int, tokens: TokenTable, min_count: int = 1) -> NgramModel:
+    """Estimate a model of the tokens that spell sentences.
+
+    Raises: ConfigError if there are none, or one cannot be spelled.
+    """
+    texts = [tokens.encode(sentence) for sentence in sentences if sentence.strip()]
+    return estimate_ngrams(texts, order, len(tokens), tokens.sos_id, tokens.eos_id, min_count)
 
 
 def estimate_ngrams(

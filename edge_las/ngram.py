@@ -1,0 +1,148 @@
+"""A back-off n-gram model over tokens: a few sorted arrays, and the file that holds them."""
+
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_las.config import one_line
+from edge_las.errors import ConfigError
+from edge_las.tokens import TokenTable
+
+# An artifact may hold one by this name.
+NGRAM_NAME = "lm.npz"
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class NgramLevel:
+    """All n-grams of one length, (N,) each, sorted by key.
+
+    An n-gram's key is p * V + its last token, p being the place of its first n - 1 tokens in the level below
+    (0 for single tokens). backoffs weigh what the level below says of tokens that follow no n-gram here.
+    """
+
+    keys: npt.NDArray[np.int64]
+    log_probs: npt.NDArray[np.floating[Any]]
+    backoffs: npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class NgramModel:
+    """Levels from single tokens up; level 0 holds every token, key = token."""
+
+    levels: tuple[NgramLevel, ...]
+
+    def __post_init__(self) -> None:
+        if not self.levels:
+            raise ConfigError("an n-gram model has no levels")
+        if not np.array_equal(self.levels[0].keys, np.arange(len(self.levels[0].keys))):
+            raise ConfigError("level 1 of an n-gram model does not hold every token")
+        parents = 1
+        for number, level in enumerate(self.levels, start=1):
+            sizes = {len(level.keys), len(level.log_probs), len(level.backoffs)}
+            most = parents * self.vocabulary
+            if (
+                len(sizes) > 1
+                or np.any(np.diff(level.keys) <= 0)
+                or np.any((level.keys < 0) | (level.keys >= most))
+            ):
+                raise ConfigError(f"level {number} of an n-gram model is damaged")
+            parents = len(level.keys)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens."""
+        return len(self.levels[0].keys)
+
+    def context(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """Find the n-grams that end a text: places in the levels from 1 up, as many as are known."""
+        context: tuple[int, ...] = ()
+        for token in tokens:
+            context = self.extend(context, token)
+        return context
+
+    def extend(self, context: tuple[int, ...], token: int) -> tuple[int, ...]:
+        """Return the context after one more token."""
+        found = [token]
+        for level, parent in zip(self.levels[1:-1], context, strict=False):
+            key = parent * self.vocabulary + token
+            place = int(np.searchsorted(level.keys, key))
+            if place == len(level.keys) or level.keys[place] != key:
+                break
+            found.append(place)
+        return tuple(found)
+
+    def log_probs(self, context: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """Return the log probs (V,) of every token after a context."""
+        result = self.levels[0].log_probs.astype(np.float64)
+        for below, level, parent in zip(self.levels, self.levels[1:], context, strict=False):
+            result += below.backoffs[parent]
+            first, last = np.searchsorted(
+                level.keys, [parent * self.vocabulary, (parent + 1) * self.vocabulary]
+            )
+            result[level.keys[first:last] % self.vocabulary] = level.log_probs[first:last]
+        return result
+
+
+def save_ngrams(path: str | Path, model: NgramModel, tokens: TokenTable) -> None:
+    """Write a model as a compressed .npz: keys as differences, log probs in half precision."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "version": np.array([_FORMAT_VERSION, len(model.levels)]),
+        "tokens": _fingerprint(tokens),
+    }
+    for number, level in enumerate(model.levels, start=1):
+        arrays[f"keys_{number}"] = np.diff(level.keys, prepend=0)
+        arrays[f"log_probs_{number}"] = level.log_probs.astype(np.float16)
+        arrays[f"backoffs_{number}"] = level.backoffs.astype(np.float16)
+    with open(path, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load_ngrams(path: str | Path, tokens: TokenTable) -> NgramModel:
+    """Read a model.
+
+    Raises: ConfigError naming the file if it is none, is damaged, or is of other tokens.
+    """
+    try:
+        # Opened by us: numpy would take any other file for a pickle, and refuse it in its own words.
+        with zipfile.ZipFile(path) as held:
+            names = {name.removesuffix(".npy") for name in held.namelist()}
+        with np.load(path, allow_pickle=False) as arrays:
+            return _read(arrays, names, tokens)
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise ConfigError(f"{path}: no n-gram model: {one_line(error)}") from None
+
+
+def _read(arrays: Any, names: set[str], tokens: TokenTable) -> NgramModel:
+    if not {"version", "tokens"} <= names:
+        raise ConfigError("no n-gram model")
+    version, order = (int(number) for number in arrays["version"])
+    if version != _FORMAT_VERSION:
+        raise ConfigError(f"has format {version}, this edge-las reads {_FORMAT_VERSION}")
+    if not np.array_equal(arrays["tokens"], _fingerprint(tokens)):
+        raise ConfigError("was made for other tokens than the model's")
+    return NgramModel(
+        tuple(
+            NgramLevel(
+                np.cumsum(arrays[f"keys_{number}"].astype(np.int64)),
+                arrays[f"log_probs_{number}"].astype(np.float32),
+                arrays[f"backoffs_{number}"].astype(np.float32),
+            )
+            for number in range(1, order + 1)
+        )
+    )
+
+
+def _fingerprint(tokens: TokenTable) -> npt.NDArray[np.uint8]:
+    """Hash the pieces: n-grams are of their numbers, which mean nothing with another table."""
+    return np.frombuffer(hashlib.sha256("\n".join(tokens.pieces).encode()).digest(), dtype=np.uint8)
