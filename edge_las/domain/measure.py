@@ -73,9 +73,12 @@ class _Watching(Constraint):
 
 
 def choose_threshold(rows: Sequence[Heard]) -> float:
-    """Choose the loss that rejects nearly all other speech, and no higher than commands need."""
+    """Choose the loss that rejects nearly all other speech, and no higher than commands need.
+
+    What was heard as a command without the grammar's help has no loss: no threshold rejects that.
+    """
     right = [row.loss for row in rows if row.expected and row.found == row.expected]
-    others = sorted(row.loss for row in rows if row.dataset in (OTHER, NEGATIVE) and row.found)
+    others = sorted(row.loss for row in rows if row.dataset in (OTHER, NEGATIVE) and row.found and row.loss)
     total = sum(row.dataset in (OTHER, NEGATIVE) for row in rows)
     allowed = int(_FALSE_ACCEPTS * total)
     needed = _SLACK * float(np.quantile(right, 0.995)) if right else 0.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_las.domain.voices import Voice, pick_voice
+from edge_las.domain.voices import Prosody, Voice, pick_voice
 from edge_las.errors import ConfigError, EdgeLasError
 
 SAMPLE_RATE = 16000
@@ -61,10 +61,8 @@ def synthesize_shard(
 ) -> ShardResult:
     """Speak one chunk into `folder`; its index is renamed into place last, so what is there is whole."""
     audio, index, failed = [], [], []
-    for clip, sentence in rows:
+    for clip, sentence, voice, prosody in _by_voice(rows, voices, config):
         seed = (config.seed, clip)
-        voice = pick_voice(voices[sentence.split], np.random.default_rng(seed))
-        prosody = voice.prosody(seed, (config.pace_min, config.pace_max))
         try:
             samples = voice.synthesize(sentence.text, SAMPLE_RATE, seed, prosody)
         except EdgeLasError as error:
@@ -82,6 +80,18 @@ def synthesize_shard(
     partial.write_text(json.dumps({**asdict(result), "index": index}), encoding="utf-8")
     partial.rename(folder / f"{number:05d}.json")
     return result
+
+
+def _by_voice(
+    rows: Sequence[tuple[int, Sentence]], voices: Cast, config: SynthesisConfig
+) -> list[tuple[int, Sentence, Voice, Prosody]]:
+    """Draw who speaks what; a voice's clips follow each other: some programs take long to load it."""
+    drawn = []
+    for clip, sentence in rows:
+        seed = (config.seed, clip)
+        voice = pick_voice(voices[sentence.split], np.random.default_rng(seed))
+        drawn.append((clip, sentence, voice, voice.prosody(seed, (config.pace_min, config.pace_max))))
+    return sorted(drawn, key=lambda row: (row[2].id, row[3].pace, row[0]))
 
 
 def finished_shards(folder: Path) -> dict[int, ShardResult]:

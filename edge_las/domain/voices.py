@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_las.domain import voices_engines as engines
 from edge_las.domain.numbers import ONES
+from edge_las.domain.voices_piper import piper_voices, speak_piper
 from edge_las.domain.voices_signal import condition, resample
 from edge_las.errors import ConfigError, DeviceError
 
@@ -144,6 +145,7 @@ ENGINES: dict[str, Engine] = {
     "espeak": Engine("espeak", "espeak-ng", 0.55, engines.speak_espeak, engines.espeak_voices),
     "flite": Engine("flite", "flite", 0.45, engines.speak_flite, engines.flite_voices),
     "festival": Engine("festival", "text2wave", 0.12, engines.speak_festival, engines.festival_voices),
+    "piper": Engine("piper", "piper", 0.4, speak_piper, piper_voices),
 }
 
 
@@ -176,7 +178,7 @@ def _named(name: str) -> list[Voice]:
 def _engine_voices(engine: Engine) -> list[Voice]:
     if shutil.which(engine.program, path=os.environ.get("PATH")) is None:
         return []
-    named = engine.voice_names()
+    named = engine.voice_names()  # none, if there is the program alone
     total = sum(weight for _, weight in named)
     return [Voice(engine.name, name, engine.share * weight / total) for name, weight in named]
 

@@ -64,6 +64,10 @@ def test_the_threshold_keeps_other_speech_out_first() -> None:
     chosen = choose_threshold([*commands, *others, *crowded])
     passed = [row for row in (*others, *crowded) if row.found and row.loss <= chosen]
     assert len(passed) <= 0.01 * 250 and chosen > 0.05
+    # Five that were heard as commands outright pass anyway, and must not cost commands.
+    outright = [heard(OTHER, GO, 0.0)] * 5
+    assert choose_threshold([*commands, *others, *outright]) == choose_threshold([*commands, *others])
+    assert choose_threshold([]) > 0
 
 
 def test_accuracy_counts_near_misses_apart() -> None:

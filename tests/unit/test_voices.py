@@ -1,17 +1,20 @@
 """Voices: what programs are asked to say, signal tools, and determinism where an engine is installed."""
 
+import json
 import shutil
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_las.domain import synthesize as synth
+from edge_las.domain import voices_piper
 from edge_las.domain.corpora import clean, collect, digit_texts, everyday_texts
 from edge_las.domain.numbers import spell_digits, spell_number
 from edge_las.domain.sampling import TemplateSampler
 from edge_las.domain.shards import INDEX_HEADER
-from edge_las.domain.voices import Voice, dictated, is_digits, is_spelled, list_voices, pick_voice
+from edge_las.domain.voices import ENGINES, Voice, dictated, is_digits, is_spelled, list_voices, pick_voice
 from edge_las.domain.voices_signal import condition, resample, trim
 from edge_las.errors import ConfigError, DeviceError, EdgeLasError
 
@@ -113,7 +116,45 @@ def test_the_same_seed_speaks_the_same_and_another_differs():
     assert np.array_equal(one, again)
     assert one.dtype == np.float32 and 0.7 < one.size / 16000 < 3.5
     assert one.size != other.size or not np.array_equal(one, other)
-    assert {v.engine for v in voices} <= {"espeak", "flite"}
+    assert {v.engine for v in voices} <= set(ENGINES)
+
+
+PIPER = """#!/bin/sh
+# Stands in for piper: takes a second's worth of tone from a file, says where it wrote it.
+for word in "$@"; do [ "$before" = --output_dir ] && folder=$word; before=$word; done
+n=0
+while read -r line; do
+  [ "$line" = fail ] && { echo "no such voice"; exit 1; }
+  n=$((n + 1)); cp "$TONE" "$folder/$n.wav"; echo "INFO:__main__:Wrote $folder/$n.wav" >&2
+done
+"""
+
+
+def test_piper_speaks_line_after_line_and_its_end_is_told(tmp_path: Path, monkeypatch):
+    for name, speakers, language in (("one", 1, "en-us"), ("many", 100, "en"), ("autre", 1, "fr")):
+        (tmp_path / f"{name}.onnx").touch()
+        described = {"num_speakers": speakers, "espeak": {"voice": language}}
+        (tmp_path / f"{name}.onnx.json").write_text(json.dumps(described))
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as writer:
+        writer.setparams((1, 2, 22050, 0, "NONE", ""))
+        writer.writeframes((3000 * tone(300, 1.0, 22050)).astype("<i2").tobytes())
+    (tmp_path / "piper").write_text(PIPER)
+    (tmp_path / "piper").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("PIPER_VOICES", str(tmp_path))
+    monkeypatch.setenv("TONE", str(tmp_path / "tone.wav"))
+    voices_piper._models.cache_clear()
+    voices = {voice.name: voice for voice in list_voices(["piper"])}
+    assert "one" in voices and "autre" not in voices
+    assert len(voices) == 1 + voices_piper.MAX_SPEAKERS and all("many#" in n for n in voices if n != "one")
+    for seed in range(8):  # more voices than processes are kept
+        assert voices["many#0" if seed % 2 else "one"].synthesize("turn on the light", seed=seed).size > 8000
+    assert len(voices_piper._processes) <= voices_piper._MAX_PROCESSES
+    with pytest.raises(DeviceError, match="piper: ended without a sound: no such voice"):
+        voices["one"].synthesize("fail", seed=1)
+    assert voices["one"].synthesize("turn on the light", seed=1).size > 8000
+    voices_piper.close_all()
+    voices_piper._models.cache_clear()
 
 
 @needs_engine
