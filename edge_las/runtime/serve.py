@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import signal
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -32,6 +33,7 @@ class ServeConfig:
     workers: int
     part_s: float
     zeroconf: str | None
+    http: str | None = None
     scorers: Sequence[Scorer] = ()
 
 
@@ -64,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="utterances worked on at once (default 1)",
     )
     parser.add_argument(
+        "--http", metavar="URI", help="serve POST /v1/audio/transcriptions too, at http://HOST:PORT"
+    )
+    parser.add_argument(
         "--zeroconf", nargs="?", const="edge-las", metavar="NAME", help="announce on the local network"
     )
 
@@ -83,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     recognizer = with_grammar_options(load_recognizer(args, profile), args)
     scorers = hotword_scorers(recognizer, args)
     prime(recognizer)
-    config = ServeConfig(args.uri, limits, args.workers, part_s, args.zeroconf, scorers)
+    config = ServeConfig(args.uri, limits, args.workers, part_s, args.zeroconf, args.http, scorers)
     asyncio.run(serve(recognizer, config))
     return 0
 
@@ -101,6 +106,11 @@ async def serve(recognizer: Recognizer, config: ServeConfig) -> None:
                 from edge_las.runtime.announce import announced
 
                 await stack.enter_async_context(announced(config.uri, config.zeroconf))
+            if config.http:
+                from edge_las.runtime.http_server import http_served
+
+                address = await stack.enter_async_context(http_served(service, config.http))
+                print(f"edge-las: HTTP on {address}", file=sys.stderr, flush=True)
             await Server(service).serve(config.uri, stop)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from edge_las import __version__
+from edge_las.artifact import Manifest
 from edge_las.errors import AudioError
 from edge_las.runtime.frames import ClientError, Frame, Limits, read_frame
 from edge_las.runtime.pcm import PcmFormat, PcmStream
@@ -101,12 +102,8 @@ class Session:
 
     async def _transcribe(self, frame: Frame) -> None:
         manifest = self._service.recognizer.manifest
-        language, name = frame.data.get("language"), frame.data.get("name")
-        if (
-            language is not None
-            and str(language).lower().replace("_", "-").split("-")[0] != manifest.language
-        ):
-            raise ClientError("bad-language", f"the model's language is {manifest.language}")
+        name = frame.data.get("name")
+        check_language(manifest, frame.data.get("language"))
         if name is not None and name != manifest.name:
             raise ClientError("bad-model", f"the model's name is {manifest.name}")
 
@@ -205,6 +202,12 @@ def _format(frame: Frame) -> PcmFormat:
         return PcmFormat(data["rate"], data["width"], data["channels"])
     except KeyError as error:
         raise ClientError("bad-audio", f"{frame.type} has no {error.args[0]}") from None
+
+
+def check_language(manifest: Manifest, language: Any) -> None:
+    """Raise ClientError if a language is asked for, in any of its regions, that is not the model's."""
+    if language is not None and str(language).lower().replace("_", "-").split("-")[0] != manifest.language:
+        raise ClientError("bad-language", f"the model's language is {manifest.language}")
 
 
 def describe(recognizer: Recognizer) -> Any:

@@ -13,7 +13,7 @@ from edge_las.runtime.notify import notify, watchdog_s
 from edge_las.runtime.session import Service, Session
 
 # How long a client that is told of an error may go on sending before the line is cut.
-_LINGER_S = 1.0
+LINGER_S = 1.0
 
 
 class Server:
@@ -121,7 +121,7 @@ async def _dismiss(
     from wyoming.error import Error
 
     with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(_LINGER_S):
+        async with asyncio.timeout(LINGER_S):
             await session.send(Error(text=str(error), code=error.code))
             writer.write_eof()
             while await reader.read(65536):

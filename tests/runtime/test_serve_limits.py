@@ -107,6 +107,40 @@ def test_slow_endless_and_surplus_clients_are_dropped_in_time(model, tmp_path):
         assert server.process.poll() is None
 
 
+def test_bad_clients_do_not_disturb_good_ones(server, model):
+    """Half an event, endless sound, and pings of one that reads nothing, all at once, beside good clients."""
+    recognizer = Recognizer.load(model, beam_size=1)
+    wanted = [recognizer.transcribe(pcm_to_float(speech(seed))).text for seed in range(20)]
+
+    async def flood(start, part):
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(start)
+        try:
+            while part:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0)
+            await asyncio.sleep(60)
+        finally:
+            writer.transport.abort()
+
+    async def talk():
+        form = b'{"type": "audio-start", "data": {"rate": 16000, "width": 2, "channels": 1}}\n'
+        chunk = form.replace(b"start", b"chunk").replace(b"}}", b'}, "payload_length": 640}') + bytes(640)
+        ping = b'{"type": "ping", "data": {"text": "' + b"x" * 60000 + b'"}}\n'
+        bad = [flood(b'{"type": ', b""), flood(form, chunk), flood(b"", ping)]
+        tasks = [asyncio.create_task(task) for task in bad * 3]
+        await asyncio.sleep(0.2)
+        good = (transcript(server.uri, speech(seed).tobytes()) for seed in range(20))
+        texts = await asyncio.wait_for(asyncio.gather(*good), 60)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return texts
+
+    assert asyncio.run(talk()) == wanted
+
+
 async def endless(server):
     started = time.monotonic()
     with pytest.raises(ConnectionError):
