@@ -1,7 +1,6 @@
 """The model folder that goes to a device: its manifest, read strictly, written whole, verified by hash."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -13,6 +12,7 @@ from edge_las.errors import ArtifactError
 from edge_las.features import FeatureConfig
 from edge_las.manifest import (
     MANIFEST_NAME,
+    SIGNATURE_NAME,
     CalibrationEntry,
     EngineEntry,
     FileEntry,
@@ -26,11 +26,15 @@ from edge_las.manifest import (
     check_name,
     check_speller_graph,
 )
+from edge_las.manifest_text import parse, render
+from edge_las.signing import check_signature, load_public_key
 from edge_las.tokens import TokenTable
 
 __all__ = [
     "FORMAT_VERSION",
     "MANIFEST_NAME",
+    "READABLE_VERSIONS",
+    "SIGNATURE_NAME",
     "CalibrationEntry",
     "EngineEntry",
     "FileEntry",
@@ -49,7 +53,9 @@ __all__ = [
     "write_manifest",
 ]
 
-FORMAT_VERSION = 1
+# What is written; version 1 had no hash of the manifest itself in it.
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 # A manifest is some kilobytes; anything near this is no manifest.
 _MAX_MANIFEST_BYTES = 4 << 20
 
@@ -98,27 +104,19 @@ class Manifest:
         return to_dict(self)
 
 
-def load_manifest(folder: str | Path) -> Manifest:
-    """Read `folder`/manifest.json.
+def load_manifest(folder: str | Path, require_signature: str | Path | None = None) -> Manifest:
+    """Read `folder`/manifest.json; before anything of it is used, check that the public key in the file
+    `require_signature` signed it.
 
-    Raises: ArtifactError naming the folder or the field.
+    Raises: ArtifactError naming the folder or the field; ConfigError, DeviceError for the key.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: no such model folder")
-    try:
-        with open(folder / MANIFEST_NAME, "rb") as file:
-            data = file.read(_MAX_MANIFEST_BYTES + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ArtifactError(f"{folder}: {MANIFEST_NAME}: {reason}") from None
-    if len(data) > _MAX_MANIFEST_BYTES:
-        raise ArtifactError(f"{MANIFEST_NAME}: too large to be a manifest")
-    try:
-        values = json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{MANIFEST_NAME}: not valid JSON: {one_line(error)}") from None
-    return Manifest.from_dict(values)
+    data = _read_manifest(folder)
+    if require_signature is not None:
+        check_signature(folder, data, load_public_key(require_signature))
+    return Manifest.from_dict(parse(data))
 
 
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
@@ -126,18 +124,17 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
 
     Raises: ArtifactError if it could not be read back.
     """
-    values = manifest.to_dict()
-    try:
-        data = (json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
-    except (TypeError, ValueError) as error:
-        raise ArtifactError(f"{MANIFEST_NAME}: cannot be written as JSON: {one_line(error)}") from None
-    Manifest.from_dict(json.loads(data))
-    partial = Path(folder) / f".{MANIFEST_NAME}.partial"
+    folder = Path(folder)
+    data = render(manifest.to_dict())
+    Manifest.from_dict(parse(data))
+    partial = folder / f".{MANIFEST_NAME}.partial"
     with open(partial, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, Path(folder) / MANIFEST_NAME)
+    os.replace(partial, folder / MANIFEST_NAME)
+    # It was the old one's.
+    (folder / SIGNATURE_NAME).unlink(missing_ok=True)
 
 
 def verify(folder: str | Path, manifest: Manifest) -> None:
@@ -189,12 +186,25 @@ def sha256_file(path: str | Path) -> str:
         raise ArtifactError(f"{path}: {(error.strerror or str(error)).lower()}") from None
 
 
+def _read_manifest(folder: Path) -> bytes:
+    try:
+        with open(folder / MANIFEST_NAME, "rb") as file:
+            data = file.read(_MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ArtifactError(f"{folder}: {MANIFEST_NAME}: {reason}") from None
+    if len(data) > _MAX_MANIFEST_BYTES:
+        raise ArtifactError(f"{MANIFEST_NAME}: too large to be a manifest")
+    return data
+
+
 def _check_version(values: Mapping[str, Any]) -> None:
     version = values.get("format_version", FORMAT_VERSION)
-    if type(version) is not int or version == FORMAT_VERSION:
+    if type(version) is not int or version in READABLE_VERSIONS:
         return  # a missing or mistyped field is reported as any other
     advice = "made by a newer edge-las: update edge-las" if version > FORMAT_VERSION else "unknown"
-    message = f"format_version is {version}, this edge-las reads {FORMAT_VERSION}: {advice}"
+    readable = " and ".join(map(str, READABLE_VERSIONS))
+    message = f"format_version is {version}, this edge-las reads {readable}: {advice}"
     raise ArtifactError(f"{MANIFEST_NAME}: {one_line(message)}")
 
 
@@ -231,15 +241,3 @@ def _check_graphs(where: str, engine: EngineEntry, manifest: Manifest) -> None:
         found = tensor.shape[-1] if tensor and tensor.shape else None
         if found != expected:
             raise ArtifactError(f"{field} is {expected}, {where}: {graph.file}: {name} has {found}")
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} is given twice")
-    return values
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number")

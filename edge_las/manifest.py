@@ -7,6 +7,7 @@ from edge_las.errors import ArtifactError
 from edge_las.tokens import TokenTable
 
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -191,7 +192,7 @@ def _check_tensors(where: str, graph: GraphEntry, inputs: tuple[str, ...], outpu
 
 def check_name(what: str, name: str) -> None:
     """Raise ArtifactError unless `name` is a plain file name: nothing outside the folder can be reached."""
-    if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST_NAME:
+    if not _PLAIN_NAME.fullmatch(name) or name in (MANIFEST_NAME, SIGNATURE_NAME):
         raise ArtifactError(f"{what} is {name[:60]!r}, must be a plain file name inside the folder")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_las.artifact import Manifest, load_manifest, sha256_file, verify
 from edge_las.config import one_line
 from edge_las.errors import ArtifactError
-from edge_las.manifest import MANIFEST_NAME, check_name
+from edge_las.manifest import MANIFEST_NAME, SIGNATURE_NAME, check_name
 
 # Far above any artifact of this house; what claims to be larger is not unpacked.
 MAX_BYTES = 1 << 30
@@ -31,7 +31,8 @@ def pack(folder: str | Path, target: str | Path) -> Manifest:
         with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
             _add(archive, _SEAL, sha256_file(folder / MANIFEST_NAME).encode())
             # The manifest first: it says what the rest must be.
-            for name in (MANIFEST_NAME, *sorted(manifest.files)):
+            signature = [SIGNATURE_NAME] if (folder / SIGNATURE_NAME).is_file() else []
+            for name in (MANIFEST_NAME, *signature, *sorted(manifest.files)):
                 _add(archive, name, (folder / name).read_bytes())
         os.replace(partial, target)
     except OSError as error:
@@ -41,8 +42,8 @@ def pack(folder: str | Path, target: str | Path) -> Manifest:
     return manifest
 
 
-def unpack(source: str | Path, folder: str | Path) -> Manifest:
-    """Write a packed artifact to a new folder, whole and verified, or nothing.
+def unpack(source: str | Path, folder: str | Path, require_signature: str | Path | None = None) -> Manifest:
+    """Write a packed artifact to a new folder, whole, verified and, where asked for, signed; or nothing.
 
     Raises: ArtifactError naming the entry that has no business there, or the file that is damaged.
     """
@@ -54,7 +55,7 @@ def unpack(source: str | Path, folder: str | Path) -> Manifest:
         partial.mkdir(parents=True)
         _extract(source, partial)
         _check_seal(source, partial)
-        manifest = load_manifest(partial)
+        manifest = load_manifest(partial, require_signature)
         _check_no_strangers(partial, manifest)
         verify(partial, manifest)
         partial.rename(folder)
@@ -105,7 +106,7 @@ def _extract(source: Path, folder: Path) -> None:
 def _check_entry(entry: tarfile.TarInfo, seen: set[str]) -> None:
     if not entry.isreg():
         raise ArtifactError(f"packed entry {entry.name[:60]!r} is not a plain file")
-    if entry.name != MANIFEST_NAME:
+    if entry.name not in (MANIFEST_NAME, SIGNATURE_NAME):
         check_name("a packed entry", entry.name)
     if entry.name in seen:
         raise ArtifactError(f"packed entry {entry.name!r} is there twice")
@@ -114,6 +115,6 @@ def _check_entry(entry: tarfile.TarInfo, seen: set[str]) -> None:
 
 
 def _check_no_strangers(folder: Path, manifest: Manifest) -> None:
-    strangers = {path.name for path in folder.iterdir()} - {MANIFEST_NAME, *manifest.files}
+    strangers = {path.name for path in folder.iterdir()} - {MANIFEST_NAME, SIGNATURE_NAME, *manifest.files}
     if strangers:
         raise ArtifactError(f"packed entry {min(strangers)!r} is not listed in {MANIFEST_NAME}")

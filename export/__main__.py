@@ -15,6 +15,7 @@ from export.config import ENGINES, PRECISIONS, ExportConfig
 from export.parity import ParityConfig
 from export.quantize import METHODS, QuantizeConfig
 from export.run import export, load_source
+from export.work import work_lines
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,12 +66,15 @@ def _parser() -> argparse.ArgumentParser:
         help="of tokens that int8 may spell differently from float")
     add("--min-equal-texts", type=float, default=parity.min_equal_texts, metavar="SHARE",
         help="of dev recordings that the engines must hear the same in")
+    add("--min-speedup", type=float, default=parity.min_speedup, metavar="X",
+        help="times as fast as float that an int8 Listener must be")
     add("--name", default=ExportConfig.name, help="the artifact's name")
     add("--language", default=ExportConfig.language, help="that it recognizes")
     add("--max-utterance-s", type=float, default=ExportConfig.max_utterance_s, metavar="S",
         help="longest piece that the Speller is given")
     add("--search", action="append", default=[], metavar="KEY=NUMBER",
         help="a setting of the search; may be repeated")
+    add("--sign", type=Path, metavar="KEY", help="sign it with this Ed25519 private key (PEM)")
     add("--accuracy", type=Path, metavar="FILE.json", help="measured accuracy to put into the manifest")
     # fmt: on
     return parser
@@ -83,6 +87,7 @@ def _configs(options: argparse.Namespace) -> list[tuple[Path, ExportConfig]]:
         language=options.language,
         engines=tuple(options.engines.split(",")),
         max_utterance_s=options.max_utterance_s,
+        sign=options.sign,
         search=dict(_setting(text) for text in options.search),
         accuracy=_read_json(options.accuracy) if options.accuracy else {},
         calibration=CalibrationConfig(clips=options.calibration_clips),
@@ -91,6 +96,7 @@ def _configs(options: argparse.Namespace) -> list[tuple[Path, ExportConfig]]:
             clips=options.dev_clips,
             max_token_error_rate=options.max_token_errors,
             min_equal_texts=options.min_equal_texts,
+            min_speedup=options.min_speedup,
         ),
     )
     precisions = options.precision.split(",")
@@ -125,6 +131,9 @@ def _print_report(out: Path, manifest: Manifest) -> None:
         print(f"  {name:24} {entry.size:10,} bytes")
     print(f"  {'all':24} {sum(entry.size for entry in manifest.files.values()):10,} bytes")
     for form, found in manifest.parity.items():
+        if form.endswith(" work"):
+            print("\n".join(f"  {form}: {line}" for line in work_lines(found)))
+            continue
         shown = {name: value for name, value in found.items() if not name.startswith("state_")}
         print(f"  {form}: " + ", ".join(f"{name} {value:g}" for name, value in shown.items()))
 

@@ -1,6 +1,7 @@
 """What an export may be told, with its one default each."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from edge_las.errors import ConfigError
@@ -22,10 +23,12 @@ class ExportConfig:
     precision: str = "int8"
     # 320 ms a chunk: 8 encoded frames, enough rows for the matrix kernels.
     chunk_frames: int = 32
-    # Spelled letters come at 5 a second at most, subwords at 8.
-    max_tokens_per_s: float = 12.0
+    # None takes what the training texts' fastest speech would need.
+    max_tokens_per_s: float | None = None
     # No longer than what the Speller was trained on.
     max_utterance_s: float = 16.0
+    # The file of an Ed25519 private key.
+    sign: Path | None = None
     # Settings of search and gate that were measured to be best, over BeamConfig's and GateConfig's defaults.
     search: dict[str, bool | int | float] = field(default_factory=dict)
     # Measured accuracy, for the manifest as it is.

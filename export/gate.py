@@ -9,8 +9,9 @@ from edge_las.errors import ConfigError
 from edge_las.runtime.engine import load_engine
 from edge_las.train.model import LasModel
 from export.decoding import Decoded, compare, decode
+from export.efficiency import check_kernels, check_speed
 from export.parity import Form, ParityConfig, check_float, check_int8
-from export.recordings import Recording, spread
+from export.recordings import FloatArray, Recording, spread
 from export.torch_engine import TorchEngine
 
 Progress = Callable[[str], None]
@@ -45,14 +46,10 @@ def prove(
     clips = [recording.samples()[:longest] for recording in dev[: config.graph_clips]]
     torch_form, float_form = _torch_form(model, reference.manifest), reference.form("onnx")
     forms = [float_form, *(released.form(engine) for engine in released.manifest.engines)]
-    results = {}
+    results: dict[str, dict[str, float]] = {}
     for form in (*_other_floats(reference, released), *forms):
         if _is_int8(form):
-            found = results[form.label] = check_int8(float_form, form, clips, config)
-            progress(
-                f"{form.label}: encoded frames {found['encoded_snr_db']:.1f} dB above rounding, "
-                f"Speller's probabilities {found['speller_distance']:.3f} off"
-            )
+            results[form.label] = prove_int8(reference, released, form.engine.name, clips, config, progress)
         else:
             found = results[form.label] = check_float(torch_form, form, clips, config)
             progress(f"{form.label}: equals torch to {max(found.values()):.1e}")
@@ -61,6 +58,27 @@ def prove(
         for label, found in compare(decoded, dev[: config.clips], config).items():
             results.setdefault(label, {}).update(found)
     return results
+
+
+def prove_int8(
+    reference: Built, released: Built, engine: str, clips: Sequence[FloatArray], config: ParityConfig,
+    progress: Progress = lambda line: None,
+) -> dict[str, float]:  # fmt: skip
+    """Compare an engine's int8 form with float: the ONNX graphs by value, its own ones by speed.
+
+    Returns what was measured of its values. Raises: ParityError.
+    """
+    form = released.form(engine)
+    found = check_int8(reference.form("onnx"), form, clips, config)
+    progress(
+        f"{form.label}: encoded frames {found['encoded_snr_db']:.1f} dB above rounding, "
+        f"Speller's probabilities {found['speller_distance']:.3f} off"
+    )
+    if engine == "onnx":
+        check_kernels(form.label, released.folder, released.manifest.engines[engine])
+    speedup = check_speed(reference.form(engine), form, config)
+    progress(f"{form.label}: {speedup:.1f} times as fast as float")
+    return found
 
 
 def _other_floats(reference: Built, released: Built) -> list[Form]:

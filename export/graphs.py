@@ -53,10 +53,10 @@ class SpellerStep(nn.Module):
         self.gates = _Dense.of(
             torch.cat([cell.weight_ih, cell.weight_hh], dim=1), cell.bias_ih + cell.bias_hh
         )
-        self.query = _Dense.of(attention.query.weight, torch.zeros(attention.query.out_features))
+        self.query = _Dense(attention.query)
         self.location = copy.deepcopy(attention.location)
-        self.location_key = nn.Parameter(attention.location_key.weight.detach().t().contiguous())
-        self.energy = nn.Parameter(attention.energy.weight.detach().t().contiguous())
+        self.location_key = _Dense(attention.location_key)
+        self.energy = _Dense(attention.energy)
         self.out = _Dense(speller.out)
 
     def forward(
@@ -69,9 +69,10 @@ class SpellerStep(nn.Module):
         i, f, g, o = self.gates(torch.cat([embedded, context, hidden], dim=1)).chunk(4, dim=1)
         cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
         hidden = torch.sigmoid(o) * torch.tanh(cell)
-        located = torch.matmul(self.location(alignment.unsqueeze(1)).transpose(1, 2), self.location_key)
+        located = self.location_key(_rows(self.location(alignment.unsqueeze(1)).transpose(1, 2)))
+        located = located.reshape(*alignment.shape, located.shape[1])
         summed = torch.tanh(keys + located + self.query(hidden).unsqueeze(1))
-        energies = torch.matmul(summed, self.energy).squeeze(2) + (1.0 - mask) * MASKED_ENERGY
+        energies = self.energy(_rows(summed)).reshape(alignment.shape) + (1.0 - mask) * MASKED_ENERGY
         alignment = torch.softmax(energies, dim=1)
         context = torch.matmul(alignment, encoded.squeeze(0))
         log_probs = torch.log_softmax(self.out(torch.cat([hidden, context], dim=1)), dim=1)
@@ -84,7 +85,8 @@ class _Dense(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.weight = nn.Parameter(linear.weight.detach().t().contiguous())
-        self.bias = nn.Parameter(linear.bias.detach().clone())
+        bias = torch.zeros(linear.out_features) if linear.bias is None else linear.bias
+        self.bias = nn.Parameter(bias.detach().clone())
 
     @classmethod
     def of(cls, weight: Tensor, bias: Tensor) -> "_Dense":
@@ -96,6 +98,11 @@ class _Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(rows, in) -> (rows, out)."""
         return torch.addmm(self.bias, x, self.weight)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B, T, C) -> (B T, C): what a dense layer takes."""
+    return x.reshape(-1, x.shape[2])
 
 
 def listener_graph(model: LasModel, chunk_frames: int) -> Graph:

@@ -69,7 +69,7 @@ def describe_artifact(
 ) -> Manifest:  # fmt: skip
     """Write tokens.txt beside the graphs in `folder` and make its manifest; `parity` is still empty."""
     listener = model.listener
-    assert isinstance(listener, CompactListener)
+    assert isinstance(listener, CompactListener) and config.max_tokens_per_s is not None
     tokens.save(folder / TOKENS)
     names = [path.name for path in folder.iterdir() if path.name != MANIFEST_NAME]
     return Manifest(

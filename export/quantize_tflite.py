@@ -31,8 +31,8 @@ LISTENER_PLAN = TflitePlan(
         "STRIDED_SLICE", "TRANSPOSE", "RESHAPE",
     )
 )  # fmt: skip
-# Matrices over weights; the attention over frames stays float: softmax and tanh want range.
-SPELLER_PLAN = TflitePlan(("FULLY_CONNECTED",), r".*_Dense.*")
+# Everything over weights but the embedding, as for ONNX.
+SPELLER_PLAN = TflitePlan(("DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
 
 
 class TfliteObserver:

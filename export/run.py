@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from edge_las.artifact import CalibrationEntry, EngineEntry, Manifest
+from edge_las.signing import load_private_key, sign
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.model import LasModel
@@ -19,8 +20,10 @@ from export.calibration import CalibrationClip, Feed, choose, feeds_of, list_has
 from export.config import ExportConfig
 from export.gate import Built, prove
 from export.package import describe_artifact, describe_origin, measured, seal, staged
+from export.rates import max_tokens_per_s
 from export.recordings import Recording, load_recordings
 from export.to_tflite import need_tools
+from export.work import describe_work
 
 Progress = Callable[[str], None]
 T = TypeVar("T")
@@ -53,8 +56,11 @@ def export(
 
     Raises: ParityError where two forms of the model differ; ConfigError, ArtifactError.
     """
+    # What is missing is told before the minutes that follow.
     if "tflite" in config.engines:
         need_tools()
+    config = _completed(config, source)
+    key = load_private_key(config.sign) if config.sign else None
     with _one_thread(), tempfile.TemporaryDirectory() as scratch, staged(out) as folder:
         # The float ONNX graphs are what every other form is measured against.
         engines = tuple(dict.fromkeys(("onnx", *config.engines)))
@@ -67,11 +73,21 @@ def export(
             entries = _float_entries(source, folder, config.engines, config, progress)
         released = _built(source, folder, entries, clips, config)
         parity = prove(source.model, source.recordings, reference, released, config.parity, progress)
-        manifest = replace(
-            released.manifest, parity={name: measured(found) for name, found in parity.items()}
-        )
+        proof = {name: measured(found) for name, found in parity.items()}
+        work = describe_work(folder, released.manifest)
+        manifest = replace(released.manifest, parity={**proof, **work})
         seal(folder, manifest)
+        if key:
+            sign(folder, key)
     return manifest
+
+
+def _completed(config: ExportConfig, source: Source) -> ExportConfig:
+    """Fill in what follows from the tokens and the training texts."""
+    if config.max_tokens_per_s is not None:
+        return config
+    texts = (recording.text for recording in source.recordings if recording.split == "train")
+    return replace(config, max_tokens_per_s=max_tokens_per_s(source.tokens, texts))
 
 
 @contextlib.contextmanager

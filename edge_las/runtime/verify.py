@@ -5,6 +5,7 @@ import argparse
 from edge_las.artifact import load_manifest, verify
 from edge_las.errors import DeviceError
 from edge_las.runtime.engine import load_engine
+from edge_las.runtime.options import add_signature_argument
 from edge_las.runtime.recognizer import model_folder
 
 
@@ -13,14 +14,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", nargs="?", metavar="DIR", help="artifact folder (default: the bundled model)"
     )
+    add_signature_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check manifest, sizes, hashes and tokens, and load the graphs with every engine that is installed."""
     folder = model_folder(args.model)
-    manifest = load_manifest(folder)
+    manifest = load_manifest(folder, args.require_signature)
     verify(folder, manifest)
-    print(f"{manifest.name}: {len(manifest.files)} files are whole")
+    signed = ", signed" if args.require_signature else ""
+    print(f"{manifest.name}: {len(manifest.files)} files are whole{signed}")
     for name in manifest.engines:
         try:
             load_engine(name, folder, manifest.engines, 1)

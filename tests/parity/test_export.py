@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from edge_las.errors import ArtifactError
 from edge_las.runtime.recognizer import Recognizer
 from export.__main__ import main
 from export.config import ExportConfig
-from export.parity import ParityConfig, ParityError
+from export.parity import ParityError
 from export.run import Source, export
-from tests.tiny_artifact import chirps, make_artifact, make_checkpoint, recordings, tiny_model
+from tests.tiny_artifact import PARITY, chirps, make_artifact, make_checkpoint, recordings, tiny_model
 
 Tiny = tuple[Path, Manifest]
 
@@ -51,7 +52,9 @@ def test_every_heavy_operation_is_int8(tiny_int8: Tiny, tmp_path: Path) -> None:
     assert not {"Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul", "Relu", "Concat"} & listener.keys()
     assert listener["Add"] == 1
     speller = _optimized(tiny_int8[0] / "speller.int8.onnx", tmp_path)
-    assert speller["QGemm"] == 3 and "Gemm" not in speller
+    assert speller["QGemm"] == 5 and speller["QLinearConv"] == 1
+    # The sum of encoded frames that the attention weights.
+    assert speller["MatMul"] == 1 and not {"Conv", "Gemm", "FusedMatMul"} & speller.keys()
 
 
 def test_files_hold_no_leftovers(tiny_int8: Tiny) -> None:
@@ -75,9 +78,9 @@ def test_the_same_model_gives_the_same_files(tiny_int8: Tiny, tmp_path: Path) ->
 
 def test_failed_proof_leaves_nothing(tmp_path: Path) -> None:
     model, tokens = tiny_model()
-    config = ExportConfig(parity=ParityConfig(clips=0, graph_clips=1, min_encoded_snr_db=90.0))
+    config = ExportConfig(parity=replace(PARITY, min_snr_db=90.0))
     with pytest.raises(
-        ParityError, match=r"onnx int8: encoded frames of clip 0 are \d+\.\d dB above rounding"
+        ParityError, match=r"onnx int8: encoded_snr_db of clip 0 is \d+\.?\d*, must be at least 90"
     ):
         export(Source(model, tokens, recordings(4)), tmp_path / "model", config)
     assert list(tmp_path.iterdir()) == []
@@ -86,7 +89,7 @@ def test_failed_proof_leaves_nothing(tmp_path: Path) -> None:
 def test_an_older_artifact_is_replaced_and_other_folders_are_not(tiny_float: Tiny, tmp_path: Path) -> None:
     model, tokens = tiny_model(seed=1)
     source = Source(model, tokens, recordings(4))
-    config = ExportConfig(precision="float", parity=ParityConfig(clips=0, graph_clips=1))
+    config = ExportConfig(precision="float", parity=PARITY)
     shutil.copytree(tiny_float[0], tmp_path / "model")
     (tmp_path / "model" / "old").touch()
     export(source, tmp_path / "model", config)
@@ -104,7 +107,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     checkpoint = make_checkpoint(tmp_path / "checkpoint")
     out = tmp_path / "model"
     arguments = [str(checkpoint), "--out", str(out), "--calibrate", str(speech), "--name", "chirpy"]
-    arguments += ["--dev-clips", "2", "--max-token-errors", "2", "--search", "beam_size=2"]
+    arguments += [
+        "--dev-clips",
+        "2",
+        "--max-token-errors",
+        "2",
+        "--min-speedup",
+        "0",
+        "--search",
+        "beam_size=2",
+    ]
     assert main(arguments) == 0
     manifest = load_manifest(out)
     assert manifest.name == "chirpy" and manifest.search["beam_size"] == 2

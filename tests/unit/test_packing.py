@@ -8,6 +8,7 @@ import pytest
 
 from edge_las.artifact import (
     MANIFEST_NAME,
+    SIGNATURE_NAME,
     Manifest,
     describe_files,
     load_manifest,
@@ -39,6 +40,18 @@ def folder(tmp_path):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def signed(folder):
+    (folder / SIGNATURE_NAME).write_bytes(bytes(64))
+    return folder
+
+
+def test_a_signature_travels_along(signed, tmp_path):
+    pack(signed, tmp_path / "a")
+    unpack(tmp_path / "a", tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(signed)
 
 
 def test_there_and_back(folder, tmp_path, capsys):

@@ -81,7 +81,7 @@ def test_what_is_only_moved_keeps_one_scale(tmp_path: Path) -> None:
 def test_plans_choose_nodes_by_operator_and_name(tmp_path: Path) -> None:
     model = export_onnx(speller_graph(tiny_model()[0]), tmp_path / "speller.onnx")
     names = [node.name for node in Plan(("Gemm", "Gather"), ("query",)).nodes(model)]
-    assert sorted(names) == ["gates", "node_embedding", "out"]
+    assert sorted(names) == ["energy", "gates", "location_key", "node_embedding", "out"]
 
 
 def test_settings_are_checked() -> None:
