@@ -14,7 +14,8 @@ from benchmarks.output import describe_machine
 from benchmarks.recordings import Recording, choose, load_recordings
 from benchmarks.scoring import percentile
 from edge_las.runtime.detectors import DETECTORS, FRAME_S, make_detector
-from edge_las.runtime.endpointer import EndpointConfig, Endpointer, SpeechEnd, SpeechStart
+from edge_las.runtime.endpointer import Endpointer, SpeechEnd, SpeechStart
+from edge_las.runtime.speech_states import EndpointConfig
 
 _RATE_HZ = 16000
 # Around each recording, so that pre-roll and pause have room.

@@ -9,7 +9,7 @@ from typing import Literal
 
 from edge_las.config import load_config
 from edge_las.errors import ConfigError, DeviceError
-from edge_las.runtime.endpointer import EndpointConfig
+from edge_las.runtime.speech_states import EndpointConfig
 
 # Where kernels tell the board's name; older ones only know the second path.
 _MODEL_FILES = ("proc/device-tree/model", "sys/firmware/devicetree/base/model")

@@ -42,6 +42,8 @@ class TextLines:
             self._dbfs = event["dbfs"]
         elif kind in ("partial", "speech_start"):
             self._partial = event.get("text", "")
+        elif kind == "wake":
+            self._partial = f"({event['word']})"
         elif kind == "final":
             self._partial = ""
             if event["text"]:

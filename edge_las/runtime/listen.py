@@ -14,7 +14,7 @@ from edge_las.cli_support import at_least_one
 from edge_las.errors import ConfigError
 from edge_las.runtime.detectors import DETECTORS, VoiceDetector, make_detector
 from edge_las.runtime.device import DeviceProfile
-from edge_las.runtime.endpointer import EndpointConfig, Endpointer
+from edge_las.runtime.endpointer import Endpointer
 from edge_las.runtime.events import JsonLines, TextLines
 from edge_las.runtime.grammar_options import add_grammar_arguments, hotword_scorers, with_grammar_options
 from edge_las.runtime.live import Session, listen
@@ -22,6 +22,8 @@ from edge_las.runtime.microphone import Microphone, MicrophoneConfig
 from edge_las.runtime.options import add_recognizer_arguments, chosen_profile, load_recognizer
 from edge_las.runtime.saving import Saver
 from edge_las.runtime.sources import FileSource, PcmSource, Source
+from edge_las.runtime.speech_states import EndpointConfig
+from edge_las.runtime.wake import MicroWakeDetector, WakeGate
 
 # How long an orderly end may take before a reader that takes no output is given up.
 _PATIENCE_S = 3.0
@@ -34,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recognizer_arguments(parser, ("--profile",))
     add_grammar_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print every event as a JSON line")
+    parser.add_argument(
+        "--wake-word", metavar="NAME", help="hear only what follows it, such as okay_nabu, or a .json file"
+    )
     parser.add_argument("--save", metavar="DIR", help="keep each utterance there as WAV and JSON")
     add_device_arguments(parser)
     add_endpoint_arguments(parser)
@@ -73,14 +78,19 @@ def run(args: argparse.Namespace) -> int:
     endpoints = endpoint_config(args, profile, recognizer.manifest.speller.max_utterance_s)
     endpointer = Endpointer(detector, endpoints, recognizer.sample_rate)
     saver = Saver(args.save, recognizer.sample_rate) if args.save else None
+    wake = _wake_gate(args.wake_word, recognizer.sample_rate) if args.wake_word else None
     show = JsonLines(sys.stdout) if args.json else TextLines(sys.stdout, sys.stderr)
     with StopSignals() as signals:
         source = _source(args, profile, recognizer.sample_rate, show)
         try:
-            listen(source, Session(recognizer, endpointer, show, saver, scorers), signals.reason)
+            listen(source, Session(recognizer, endpointer, show, saver, scorers, wake), signals.reason)
         finally:
             show.close()
     return 130 if signals.received == signal.SIGINT else 0
+
+
+def _wake_gate(name: str, sample_rate: int) -> WakeGate:
+    return WakeGate(MicroWakeDetector(name, sample_rate), sample_rate)
 
 
 def _detector(args: argparse.Namespace, profile: DeviceProfile | None, sample_rate: int) -> VoiceDetector:

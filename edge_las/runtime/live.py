@@ -14,6 +14,7 @@ from edge_las.runtime.recognizer import Recognizer
 from edge_las.runtime.saving import Saver
 from edge_las.runtime.sources import Block, Source
 from edge_las.runtime.utterance import Utterance
+from edge_las.runtime.wake import WakeGate
 from edge_las.search.fusion import Scorer
 
 FloatArray = npt.NDArray[np.float32]
@@ -39,8 +40,10 @@ class Session:
         emit: Callable[[Event], None],
         saver: Saver | None = None,
         scorers: Sequence[Scorer] = (),
+        wake: WakeGate | None = None,
     ) -> None:
         self._recognizer = recognizer
+        self._wake = wake
         self._endpointer = endpointer
         self._emit = emit
         self._saver = saver
@@ -62,7 +65,19 @@ class Session:
             self._emit({"event": "overflow", "count": self._overflows, "lost_s": round(self._lost_s, 3)})
         for event in self._levels.accept(block.samples):
             self._emit(event)
-        self._handle_all(self._endpointer.accept(block.samples))
+        samples = block.samples if self._wake is None else self._wait_for_wake_word(self._wake, block.samples)
+        self._handle_all(self._endpointer.accept(samples))
+
+    def _wait_for_wake_word(self, wake: WakeGate, samples: FloatArray) -> FloatArray:
+        """Hold samples (s,) back until the wake word; return those after it."""
+        if not wake.is_awake:
+            held_back, samples = wake.hold_back(samples)
+            self._endpointer.skip(held_back)
+            if wake.is_awake:
+                time_s = round(self._endpointer.time_s, 3)
+                self._emit({"event": "wake", "word": wake.word, "time_s": time_s})
+        wake.pass_time(samples.size)
+        return samples
 
     def finish(self, reason: str = "end") -> None:
         """End what is going on: the source has ended, or the loop shall."""
@@ -73,6 +88,8 @@ class Session:
             if isinstance(item, SpeechStart):
                 self._current = _Current(self._recognizer.utterance(self._scorers), item.time_s, [])
                 self._emit({"event": "speech_start", "time_s": round(item.time_s, 3)})
+                if self._wake:
+                    self._wake.speech_started()
             elif isinstance(item, Speech):
                 self._hear(item.samples)
             elif isinstance(item, SpeechPause):
@@ -112,6 +129,8 @@ class Session:
             except AudioError as error:
                 self._emit({"event": "notice", "text": f"not saved: {error}"})
         self._emit(record)
+        if self._wake:
+            self._wake.speech_ended(bool(record["text"] or record["intent"]))
 
 
 @dataclass

@@ -18,12 +18,13 @@ from edge_las.audio import float_to_pcm, read_audio
 from edge_las.cli import main
 from edge_las.runtime import saving
 from edge_las.runtime.detectors import EnergyDetector
-from edge_las.runtime.endpointer import EndpointConfig, Endpointer
+from edge_las.runtime.endpointer import Endpointer
 from edge_las.runtime.events import TextLines, meter
 from edge_las.runtime.live import Session, listen
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.runtime.saving import Saver
 from edge_las.runtime.sources import Block
+from edge_las.runtime.speech_states import EndpointConfig
 from tests.runtime import tone_engine as tones
 from tests.runtime.test_cli import write_wav
 from tests.runtime.tone_engine import RATE, say

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import endpoints
 from benchmarks.endpoints import endpoint, said_between
-from edge_las.runtime.endpointer import EndpointConfig
+from edge_las.runtime.speech_states import EndpointConfig
 from tests.runtime.test_cli import write_wav
 
 RATE = 16000

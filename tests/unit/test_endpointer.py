@@ -5,16 +5,8 @@ from hypothesis import strategies as st
 
 from edge_las.errors import ConfigError
 from edge_las.runtime.detectors import FRAME_S, EnergyDetector, SileroDetector, WebrtcDetector
-from edge_las.runtime.endpointer import (
-    Change,
-    EndpointConfig,
-    Endpointer,
-    Speech,
-    SpeechEnd,
-    SpeechPause,
-    SpeechStart,
-    SpeechStates,
-)
+from edge_las.runtime.endpointer import Endpointer, Speech, SpeechEnd, SpeechPause, SpeechStart
+from edge_las.runtime.speech_states import Change, EndpointConfig, SpeechStates
 
 RATE = 16000
 FRAME = round(FRAME_S * RATE)
