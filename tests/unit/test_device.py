@@ -94,7 +94,7 @@ def test_unknown_boards_are_named(tmp_path, model, cpuinfo, bits, named):
         ("threads = 1", "threads = 0", "engine.threads"),
         ("beam_size = ", 'beam_size = "4" #', "search.beam_size"),
         ("memory_mb = ", "memory_mb = 1 #", "limits.memory_mb"),
-        ('detector = "webrtc"', 'detector = "silero"', "vad.detector"),
+        ('detector = "webrtc"', 'detector = "human"', "vad.detector"),
         ("trailing_silence_s = 0.4", "trailing_silence_s = 0.0", "endpoint.trailing_silence_s"),
         ("bits = ", "bits = 16 #", "match.bits"),
         ("advice = ", 'advice = "fast" #', "governor.advice"),
@@ -108,6 +108,26 @@ def test_wrong_keys_and_values_name_file_and_key(tmp_path, name, old, new, key):
     (tmp_path / "mine.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"^mine\.toml: {re.escape(key)}"):
         load_config(tmp_path / "mine.toml", DeviceProfile)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_key_of_every_profile_is_checked(tmp_path, name):
+    """An unknown name in place of each key, and a table in place of each value: no key takes one."""
+    lines = (CONFIGS / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+    section, checked = "", 0
+    for number, line in enumerate(lines):
+        if line.startswith("["):
+            section = line.strip("[]") + "."
+        key, found, _ = line.partition(" = ")
+        if not found or line.startswith("#"):
+            continue
+        for wrong, named in ((f"{key} = {{ no = 1 }}", key), (f"{key}_x = 1", f"{key}_x")):
+            text = "\n".join([*lines[:number], wrong, *lines[number + 1 :]])
+            (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+            with pytest.raises(ConfigError, match=rf"^mine\.toml: {re.escape(section + named)}\b"):
+                load_config(tmp_path / "mine.toml", DeviceProfile)
+            checked += 1
+    assert checked > 30
 
 
 def test_providers_belong_to_onnx_and_empty_models_match_nothing(tmp_path):
@@ -141,6 +161,7 @@ def test_affinity_is_kept_or_refused():
     [
         ([], (None, "auto", 1, None)),
         (["--device", "PROFILE"], (None, "onnx", 3, 2, ("CPUExecutionProvider",))),
+        (["--profile", "PROFILE"], (None, "onnx", 3, 2, ("CPUExecutionProvider",))),
         (["--device", "PROFILE", "--beam", "7"], (None, "onnx", 3, 7, ("CPUExecutionProvider",))),
         (["--device", "PROFILE", "--threads", "2"], (None, "onnx", 2, 2, ("CPUExecutionProvider",))),
         (["--device", "PROFILE", "--engine", "tflite"], (None, "tflite", 3, 2, ())),
@@ -150,11 +171,32 @@ def test_options_win_over_the_profile(monkeypatch, tmp_path, given, loaded):
     text = (CONFIGS / "raspberry_pi_3b_plus.toml").read_text(encoding="utf-8")
     profile = tmp_path / "mine.toml"
     profile.write_text(text.replace("threads = 1", "threads = 3"), encoding="utf-8")
-    monkeypatch.setattr(Recognizer, "load", lambda *arguments: arguments)
+    monkeypatch.setattr(Recognizer, "load", lambda *asked, require_signature=None: asked[:5])
     parser = argparse.ArgumentParser()
     options.add_recognizer_arguments(parser)
     args = parser.parse_args([str(profile) if word == "PROFILE" else word for word in given])
     assert options.load_recognizer(args, options.chosen_profile(args)) == loaded
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory):
+    pytest.importorskip("onnxruntime")
+    tiny_onnx = pytest.importorskip("tests.runtime.tiny_onnx")
+    return str(tiny_onnx.write_artifact(tmp_path_factory.mktemp("model") / "tiny"))
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_runs_or_says_what_is_missing(tiny_model, capsys, name):
+    """Here those of 32-bit boards want TFLite graphs, those of GPUs an onnxruntime that has them."""
+    clip = str(ROOT / "tests/data/clips/speech_commands-13060.wav")
+    status = main(["transcribe", clip, "--model", tiny_model, "--profile", name])
+    error = capsys.readouterr().err
+    if name.endswith("_32"):
+        assert status == 2 and "has no graphs for engine tflite" in error
+    elif name.endswith("_gpu"):
+        assert status == 2 and load_profile(name).engine.providers[0] in error
+    else:
+        assert (status, error) == (0, "")
 
 
 def test_the_command_tells_the_profile(capsys):
