@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,17 @@ from edge_las.artifact import (
     write_manifest,
 )
 from edge_las.domain.compiled import Compiled, read_compiled
+from edge_las.domain.texts import Counts, domain_texts
 from edge_las.errors import ArtifactError
 from edge_las.grammar import GRAMMAR_NAME, save_grammar
+from edge_las.ngram import NGRAM_NAME, NgramModel, save_ngrams
+from edge_las.ngram_estimate import estimate
+from edge_las.tokens import TokenTable
 
 DOMAIN_NAME = "domain.yaml"
+_OWN_FILES = {GRAMMAR_NAME, NGRAM_NAME, DOMAIN_NAME}
+_LM_ORDER = 6
+_LM_COUNTS = Counts(3000, 0, 1500)
 
 
 @dataclass(frozen=True)
@@ -45,17 +52,28 @@ def build_domain(source: Path, base: Path, out: Path, tell: Callable[[str], None
     """
     manifest = load_manifest(base)
     verify(base, manifest)
-    compiled = read_compiled(source, load_tokens(base, manifest), manifest.language)
+    tokens = load_tokens(base, manifest)
+    compiled = read_compiled(source, tokens, manifest.language)
     tell(str(compiled))
     if out.resolve() == base.resolve():
         raise ArtifactError(f"{out}: is the model that the domain is built from")
-    assemble(compiled, base, out)
-    size = (out / GRAMMAR_NAME).stat().st_size
-    tell(f"{out}: {base.name} with this grammar ({size / 1000:.1f} kB); the model itself was not trained")
+    # What a language model does to this model's texts was not measured, so it has no weight.
+    texts = [text for text, _ in domain_texts(compiled, _LM_COUNTS, (0, 0))]
+    assemble(compiled, base, out, estimate_lm(texts, tokens), Findings({"lm_weight": 0.0}))
+    sizes = [f"{(out / name).stat().st_size / 1000:.1f} kB" for name in (GRAMMAR_NAME, NGRAM_NAME)]
+    tell(f"{out}: {base.name} with this grammar ({sizes[0]}) and a language model ({sizes[1]}, not in use)")
+    tell("the model itself was not trained")
 
 
-def assemble(compiled: Compiled, base: Path, out: Path, found: Findings | None = None) -> None:
-    """Write `base` with a domain's grammar to `out`, whole or not at all.
+def estimate_lm(texts: Sequence[str], tokens: TokenTable) -> NgramModel:
+    """Estimate the language model of a domain: its commands, and other speech."""
+    return estimate(texts, _LM_ORDER, tokens)
+
+
+def assemble(
+    compiled: Compiled, base: Path, out: Path, lm: NgramModel, found: Findings | None = None
+) -> None:
+    """Write `base` with a domain's grammar and language model to `out`, whole or not at all.
 
     Raises: ArtifactError if `out` is there and is no artifact.
     """
@@ -65,12 +83,13 @@ def assemble(compiled: Compiled, base: Path, out: Path, found: Findings | None =
     part, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     part.mkdir()
     try:
-        names = set(manifest.files) | {GRAMMAR_NAME, DOMAIN_NAME}
-        for name in set(manifest.files) - {GRAMMAR_NAME, DOMAIN_NAME}:
+        for name in set(manifest.files) - _OWN_FILES:
             shutil.copy2(base / name, part / name)
         save_grammar(part / GRAMMAR_NAME, compiled.grammar)
+        save_ngrams(part / NGRAM_NAME, lm, load_tokens(base, manifest))
         shutil.copyfile(compiled.source, part / DOMAIN_NAME)
-        write_manifest(part, replace(manifest, files=describe_files(part, names)))
+        files = describe_files(part, set(manifest.files) | _OWN_FILES)
+        write_manifest(part, replace(manifest, files=files))
         if out.exists():
             out.rename(old)
         part.rename(out)

@@ -7,18 +7,21 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from edge_las.artifact import sha256_file
 from edge_las.config import to_dict
-from edge_las.domain.assemble import Findings, assemble, check_out
+from edge_las.domain.assemble import Findings, assemble, check_out, estimate_lm
 from edge_las.domain.casting import cast, speaker
 from edge_las.domain.compiled import read_compiled
 from edge_las.domain.exporting import checkout, export_artifact
 from edge_las.domain.measure import (
+    LM_WEIGHTS,
+    Heard,
     accuracy,
-    choose_threshold,
+    choose,
     hear,
     load_heard,
     save_heard,
@@ -31,6 +34,7 @@ from edge_las.domain.synthesize import describe_plan, synthesize
 from edge_las.domain.teach import domain_recipe, teach
 from edge_las.domain.texts import COMMAND, domain_texts
 from edge_las.domain.voices import list_voices
+from edge_las.ngram import NgramModel
 from edge_las.tokens import TokenTable
 from edge_las.train.corpus import INDEX_FILE, Corpus
 from edge_las.train.decode import open_corpus
@@ -105,7 +109,7 @@ class Build:
         best = self._step("teach", lambda: self._teach(heard))
         draft = self._step("export", lambda: self._export(best, heard))
         measured = self._step("measure", lambda: self._measure(draft, heard))
-        assemble(self.compiled, draft, self.config.out, measured)
+        assemble(self.compiled, draft, self.config.out, self.lm, measured)
         self._tell(f"{self.config.out}: built in {(time.monotonic() - began) / 60:.1f} min")
         return dict(measured.accuracy["domain"])
 
@@ -164,19 +168,30 @@ class Build:
         return out
 
     def _measure(self, draft: Path, heard: Sequence[Path]) -> Findings:
+        """Choose by the dev split what the search needs, and test it on the test split."""
         corpus = Corpus(heard)
         rate = tokens_per_second(corpus, self.tokens)
+        trials = {weight: self._hear(draft, corpus, "dev", weight, rate) for weight in LM_WEIGHTS}
+        weight, threshold = choose(trials)
+        found = accuracy(self._hear(draft, corpus, "test", weight, rate), threshold)
+        return Findings({"grammar_max_loss": threshold, "lm_weight": weight}, {"domain": found}, rate)
+
+    def _hear(self, draft: Path, corpus: Corpus, split: str, weight: float, rate: float) -> list[Heard]:
+        """Recognize a split once."""
         grammar = hashlib.sha256(repr(self.compiled.grammar).encode()).hexdigest()
-        trial = self._folder("measured", [draft.name, grammar])
-        rows_file = trial.with_suffix(".jsonl")
-        if not rows_file.exists():
-            assemble(self.compiled, draft, trial, Findings(tokens_per_s=rate))
-            clips = [clip for clip in corpus.clips if clip.split in ("dev", "test")]
-            save_heard(rows_file, hear(trial, corpus, clips))
-        rows = load_heard(rows_file)
-        threshold = choose_threshold([row for row in rows if row.split == "dev"])
-        found = accuracy([row for row in rows if row.split == "test"], threshold)
-        return Findings({"grammar_max_loss": threshold}, {"domain": found}, rate)
+        trial = self._folder("heard", [draft.name, grammar, weight, rate])
+        rows = trial / f"{split}.jsonl"
+        if not rows.exists():
+            model = trial / "model"
+            assemble(self.compiled, draft, model, self.lm, Findings({"lm_weight": weight}, {}, rate))
+            clips = [clip for clip in corpus.clips if clip.split == split]
+            save_heard(rows, hear(model, corpus, clips))
+        return load_heard(rows)
+
+    @cached_property
+    def lm(self) -> NgramModel:
+        """The language model of what is spoken for training."""
+        return estimate_lm([row.text for row in self.sentences if row.split == "train"], self.tokens)
 
     def _folder(self, name: str, contents: Any) -> Path:
         """Name a step's folder by what it is made of: nothing is used for what it was not made for."""

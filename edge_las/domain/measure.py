@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ _FALSE_ACCEPTS = 0.01
 # Beyond what commands lose, nothing is gained: nats a token.
 _SLACK = 1.25
 _LEAST_LOSS = 0.02
+# What the language model may count: nothing, or a little.
+LM_WEIGHTS = (0.0, 0.2)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,19 @@ class _Watching(Constraint):
         found = super().search(search, config)
         self.loss = found.loss
         return found
+
+
+def choose(trials: Mapping[float, Sequence[Heard]]) -> tuple[float, float]:
+    """Choose by dev the weight of the language model and, with it, the threshold of rejection."""
+    thresholds = {weight: choose_threshold(rows) for weight, rows in trials.items()}
+
+    def worth(weight: float) -> float:
+        found = accuracy(trials[weight], thresholds[weight])
+        return float((found["exact"] or 0.0) - (found["false_accepts"] or 0.0))
+
+    # Of equals the first: no language model is less work.
+    best = max(trials, key=worth)
+    return best, thresholds[best]
 
 
 def choose_threshold(rows: Sequence[Heard]) -> float:

@@ -79,7 +79,7 @@ def make_plan(
     steps = {"speech": spoken * clip_s / 60}
     if decode_hours is not None:
         steps["real"] = REAL_MINUTES + decode_hours * 60 / DECODE_REAL_TIME / jobs
-    after = {"export": EXPORT_MINUTES, "measure": 2 * kept * MEASURE_SECONDS_PER_CLIP / 60}
+    after = {"export": EXPORT_MINUTES, "measure": 3 * kept * MEASURE_SECONDS_PER_CLIP / 60}
     left = minutes - sum(steps.values()) - sum(after.values())
     steps["teach"] = round(max(_LEAST_TEACHING_SHARE * minutes, left), 2)
     return Plan(counts, {**steps, **after})

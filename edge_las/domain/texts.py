@@ -10,7 +10,6 @@ import numpy as np
 from edge_las.domain.commands import MAX_WORDS, draw_commands
 from edge_las.domain.compiled import Compiled
 from edge_las.domain.corpora import clean, digit_texts, everyday_texts, home_texts, word_texts
-from edge_las.search.automaton import Automaton
 
 COMMAND, NEAR, OTHER = "domain_command", "domain_near", "domain_other"
 _MAX_TRIES = 50
@@ -41,13 +40,13 @@ def domain_texts(compiled: Compiled, counts: Counts, seed: Sequence[int]) -> lis
     commands = list(islice(draw_commands(compiled, rngs[0]), counts.command))
     if not commands:
         raise compiled.domain.place.error(0, "no sentence comes of these templates")
-    near = islice(_near_misses(commands, compiled.automaton, rngs[1]), counts.near)
-    other = islice(_other(compiled.automaton, rngs[2]), counts.other)
+    near = islice(_near_misses(commands, compiled, rngs[1]), counts.near)
+    other = islice(_other(compiled, rngs[2]), counts.other)
     kinds = ((commands, COMMAND), (near, NEAR), (other, OTHER))
     return [(text, kind) for texts, kind in kinds for text in texts]
 
 
-def _near_misses(commands: Sequence[str], automaton: Automaton, rng: np.random.Generator) -> Iterator[str]:
+def _near_misses(commands: Sequence[str], compiled: Compiled, rng: np.random.Generator) -> Iterator[str]:
     """Change commands by a word, or cut and join them, to what is no command; ends if that hardly works."""
     vocabulary = sorted({word for text in commands for word in text.split()})
     vocabulary += list(islice(word_texts(rng), 300))
@@ -61,12 +60,12 @@ def _near_misses(commands: Sequence[str], automaton: Automaton, rng: np.random.G
             [*words[:at], word, *words[at:]], [*words[:at], *other[len(other) // 2 :]],
         )[int(rng.integers(4))]  # fmt: skip
         text = " ".join(changed[:MAX_WORDS])
-        if text and not automaton.accepts(text):
+        if _is_outside(text, compiled):
             tried = 0
             yield text
 
 
-def _other(automaton: Automaton, rng: np.random.Generator) -> Iterator[str]:
+def _other(compiled: Compiled, rng: np.random.Generator) -> Iterator[str]:
     """Mix everyday requests, numbers, single words and, if they are installed, Home Assistant's sentences."""
     makers: list[Texts] = [everyday_texts, everyday_texts, digit_texts, word_texts]
     if importlib.util.find_spec("home_assistant_intents"):
@@ -77,7 +76,13 @@ def _other(automaton: Automaton, rng: np.random.Generator) -> Iterator[str]:
     while tried < _MAX_TRIES:  # a grammar of wildcards leaves nothing outside
         tried += 1
         text = clean(next(sources[int(rng.integers(len(sources)))]))
-        if text and seen.get(text, 0) < _MAX_REPEATS and not automaton.accepts(text):
+        if text and seen.get(text, 0) < _MAX_REPEATS and _is_outside(text, compiled):
             seen[text] = seen.get(text, 0) + 1
             tried = 0
             yield text
+
+
+def _is_outside(text: str, compiled: Compiled) -> bool:
+    """Tell whether text can be spelled and is no command."""
+    letters = set(text) - {" "}
+    return bool(letters) and letters <= compiled.alphabet and not compiled.automaton.accepts(text)

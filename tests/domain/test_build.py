@@ -9,6 +9,7 @@ from edge_las.artifact import load_manifest, verify
 from edge_las.cli import main
 from edge_las.domain import exporting
 from edge_las.grammar import GRAMMAR_NAME
+from edge_las.ngram import NGRAM_NAME
 from edge_las.runtime.recognizer import Recognizer
 
 pytest.importorskip("torch")
@@ -51,7 +52,9 @@ def test_two_phrases_become_a_model_and_nothing_is_done_twice(base, tmp_path, ca
     assert build(tmp_path / "d.yaml", base, out) == 0
     manifest = load_manifest(out)
     verify(out, manifest)
-    assert GRAMMAR_NAME in manifest.files and (out / "domain.yaml").read_text() == PHRASES
+    assert {GRAMMAR_NAME, NGRAM_NAME} <= manifest.files.keys() and (
+        out / "domain.yaml"
+    ).read_text() == PHRASES
     assert manifest.accuracy["domain"]["commands"] > 5
     constraint = Recognizer.load(out).setup.grammar
     assert constraint is not None

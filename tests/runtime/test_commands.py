@@ -2,7 +2,10 @@ import json
 
 import pytest
 
+from edge_las.artifact import load_manifest, verify
 from edge_las.cli import main
+from edge_las.ngram import NGRAM_NAME
+from edge_las.runtime.recognizer import Recognizer
 from tests.runtime import tone_engine as tones
 from tests.runtime.test_cli import model, write_wav  # noqa: F401
 
@@ -33,6 +36,13 @@ def domain(model, tmp_path, capsys):  # noqa: F811
 def heard(capsys, *arguments):
     assert main(["transcribe", "--json", *arguments]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+def test_a_language_model_is_there_but_has_no_weight(domain):
+    manifest = load_manifest(domain)
+    verify(domain, manifest)
+    assert NGRAM_NAME in manifest.files and manifest.search["lm_weight"] == 0.0
+    assert Recognizer.load(domain).setup.scorers == ()
 
 
 def test_a_command_has_intent_and_slots(domain, tmp_path, capsys):

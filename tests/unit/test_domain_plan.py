@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_las.domain.casting import cast, speaker
-from edge_las.domain.measure import Heard, accuracy, choose_threshold
+from edge_las.domain.measure import Heard, accuracy, choose, choose_threshold
 from edge_las.domain.mixing import NEGATIVE, choose_real, copy_clips
 from edge_las.domain.plan import make_plan
 from edge_las.domain.teach import REAL_SHARE, SHARES, repeats
@@ -68,6 +68,16 @@ def test_the_threshold_keeps_other_speech_out_first() -> None:
     outright = [heard(OTHER, GO, 0.0)] * 5
     assert choose_threshold([*commands, *others, *outright]) == choose_threshold([*commands, *others])
     assert choose_threshold([]) > 0
+
+
+def test_the_language_model_counts_only_where_it_helps() -> None:
+    good, bad = [heard(COMMAND, GO, 0.1, GO)] * 20, [heard(COMMAND, None, 9.0, GO)] * 20
+    others = [heard(OTHER, None, 9.0)] * 20
+    weight, threshold = choose({0.0: [*good, *others], 0.2: [*good, *others]})
+    assert weight == 0.0 and threshold >= 0.1
+    assert choose({0.0: [*good, *bad, *others], 0.2: [*good, *good, *others]})[0] == 0.2
+    # Better at commands, but it hears them in other speech outright.
+    assert choose({0.0: [*good, *others], 0.2: [*good, *[heard(OTHER, GO, 0.0)] * 20]})[0] == 0.0
 
 
 def test_accuracy_counts_near_misses_apart() -> None:
