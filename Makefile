@@ -4,11 +4,12 @@ DEMO ?= speech_commands-13060.wav speech_commands-10753.flac speech_commands-251
 SPEECH ?= $(wildcard ../shared/speech/manifest.tsv)
 # Given as the folder or as the manifest in it.
 SPEECH_DIR = $(patsubst %/manifest.tsv,%,$(SPEECH))
-APT_PACKAGES = libportaudio2 espeak-ng flite pulseaudio pulseaudio-utils libasound2-plugins
+APT_PACKAGES = libportaudio2 espeak-ng flite pulseaudio pulseaudio-utils libasound2-plugins \
+	qemu-user-static qemu-user mmdebstrap gcc libc6-dev
 PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES = edge_las export benchmarks tests
 
-.PHONY: demo test lint typecheck pytest model-card apt clean
+.PHONY: demo test lint typecheck pytest emulated instructions model-card apt clean
 
 # Real recordings through the bundled model, with nothing installed but what a device needs.
 demo: .venv-demo/installed
@@ -26,6 +27,15 @@ typecheck: .venv/installed
 # One thread: results don't hang on how a sum is split, and the tests' own processes don't crowd each other out.
 pytest: .venv/installed
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(if $(SPEECH),--speech=$(SPEECH_DIR)) $(PYTEST_ARGS)
+
+# Emulated ARM alone, on systems built anew (`make pytest` takes them from the cache).
+emulated: .venv/installed
+	.venv/bin/python -m benchmarks.emulation --rebuild
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m emulated $(PYTEST_ARGS)
+
+# Takes the bundled model's instruction counts for the baseline that tests compare with: after a new model.
+instructions: .venv/installed
+	.venv/bin/python -m benchmarks.instructions --update
 
 # Measures a model and writes what was found into docs/model_card.md and the model's manifest:
 # make model-card SPEECH=../shared/speech [FLOAT=DIR], the latter being the same checkpoint's float artifact.
