@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edge_las.artifact import sha256_file
+from edge_las.artifact import MANIFEST_NAME, sha256_file
 from edge_las.config import to_dict
 from edge_las.domain.assemble import Findings, assemble, check_out, estimate_lm
 from edge_las.domain.casting import cast, speaker
@@ -65,6 +65,8 @@ class BuildConfig:
     seed: int = 1
     jobs: int = os.cpu_count() or 1
     overrides: tuple[str, ...] = ()
+    # Of the artifact, as `python -m export` takes them.
+    engines: str = "onnx"
     work: Path | None = None
 
 
@@ -114,10 +116,11 @@ class Build:
         return dict(measured.accuracy["domain"])
 
     def _step(self, name: str, work: Callable[[], Any]) -> Any:
-        began = time.monotonic()
-        self._tell(f"{name}: about {self.plan.minutes[name]:.1f} min")
+        began, minutes = time.monotonic(), self.plan.minutes[name]
+        until = time.strftime("%H:%M", time.localtime(time.time() + 60 * minutes))
+        self._tell(f"{name}: about {minutes:.1f} min, until {until}")
         result = work()
-        self._tell(f"{name}: {(time.monotonic() - began) / 60:.1f} min")
+        self._tell(f"{name}: took {(time.monotonic() - began) / 60:.1f} min")
         return result
 
     def _sentences(self) -> list[Sentence]:
@@ -156,15 +159,16 @@ class Build:
         return teach(self.recipe, heard, config.base, out, self.plan.minutes["teach"], config.noise)
 
     def _export(self, best: Path, heard: Sequence[Path]) -> Path:
-        """Export, and put the grammar in; the artifact is whole but for what is measured on it."""
-        out = self._folder("artifact", [sha256_file(best / "weights.safetensors"), *(p.name for p in heard)])
-        if not (out / "manifest.json").exists():
+        config, weights = self.config, sha256_file(best / "weights.safetensors")
+        out = self._folder("artifact", [weights, config.engines, *(path.name for path in heard)])
+        if not (out / MANIFEST_NAME).exists():
             corpus = Corpus(heard)
             proved = [clip for clip in corpus.clips if clip.dataset != NEGATIVE]
-            calibration = copy_clips(
+            clips = copy_clips(
                 corpus, _spread(proved, _CALIBRATION_CLIPS), out.with_name(out.name + ".clips")
             )
-            export_artifact(best, calibration, out, self.config.out.name, self.recipe.data.max_seconds)
+            seconds = self.recipe.data.max_seconds
+            export_artifact(best, clips, out, config.out.name, config.engines, seconds)
         return out
 
     def _measure(self, draft: Path, heard: Sequence[Path]) -> Findings:

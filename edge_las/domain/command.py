@@ -42,6 +42,7 @@ def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
     add("--jobs", type=at_least_one, metavar="N", help="processes that speak (default: one for each CPU)")
     add("--seed", type=int, default=1, help="the same seed gives the same sentences and speech (default 1)")
     add("--work", type=Path, metavar="DIR", help="where finished steps are kept (default: OUT.build)")
+    add("--engines", default="onnx", metavar="LIST", help="to export for: onnx, tflite (default onnx)")
     add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of the recipe `domain`")
     # fmt: on
 
@@ -84,7 +85,8 @@ def _build(args: argparse.Namespace) -> int:
         source=args.source, out=args.out, base=args.base or bundled_base(), minutes=args.minutes,
         speech=tuple(args.speech), noise=args.noise, leave_words_out=args.leave_words_out,
         voices=tuple(args.voices.split(",")) if args.voices else (), sentences=args.sentences, seed=args.seed,
-        jobs=args.jobs or os.cpu_count() or 1, overrides=tuple(args.set), work=args.work,
+        jobs=args.jobs or os.cpu_count() or 1, overrides=tuple(args.set),
+        engines=args.engines, work=args.work,
     )  # fmt: skip
     build = Build(config, lambda line: print(line, file=sys.stderr, flush=True))
     print("\n".join(build.describe()))

@@ -34,14 +34,17 @@ def checkout() -> Path:
     return root
 
 
-def export_artifact(checkpoint: Path, speech: Path, out: Path, name: str, seconds: float) -> None:
-    """Write the int8 artifact of a checkpoint, calibrated and proved on a flat corpus.
+def export_artifact(
+    checkpoint: Path, speech: Path, out: Path, name: str, engines: str, seconds: float
+) -> None:
+    """Write the int8 artifact of a checkpoint for some engines, calibrated and proved on a flat corpus.
 
     seconds: the longest piece that the Speller is given. Raises: ArtifactError if it is not proved equal.
     """
     root = checkout()
     command = [sys.executable, "-m", "export", str(checkpoint.resolve()), "--out", str(out.resolve())]
-    command += ["--calibrate", str(speech.resolve()), "--name", name, "--max-utterance-s", f"{seconds:g}"]
+    command += ["--calibrate", str(speech.resolve()), "--name", name, "--engines", engines]
+    command += ["--max-utterance-s", f"{seconds:g}"]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run([*command, *OPTIONS], cwd=root, env=environment, check=False, stdout=_STDERR)
     if done.returncode != 0:
