@@ -68,7 +68,9 @@ class _BeamSearch:
         return Live([()], [()], [()], zero, zero, zero, prefixes, spelled, np.zeros((1, 1)), states)
 
     def _step(self, live: Live) -> Step:
-        last = np.array([tokens[-1] if tokens else self._config.sos_id for tokens in live.tokens])
+        begun = [tokens[-1] if tokens else self._config.sos_id for tokens in live.tokens]
+        # Said, since a whole number is 32 bits wide on a 32-bit board.
+        last = np.array(begun, dtype=np.int64)
         next_log_probs, state = self._speller.step(last, live.state)
         log_probs = next_log_probs.astype(np.float64)
         fusion = self._fusion(live, log_probs.shape)

@@ -17,7 +17,7 @@ def greedy_search(speller: SpellerStep, config: BeamConfig) -> Hypothesis:
     coverage: FloatArray = np.zeros((1, 1))
     finished = False
     for _ in range(config.max_tokens + 1):
-        next_log_probs, state = speller.step(np.array([last]), state)
+        next_log_probs, state = speller.step(np.array([last], dtype=np.int64), state)
         row = next_log_probs[0].copy()
         row[never] = -np.inf
         last = int(row.argmax())
