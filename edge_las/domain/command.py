@@ -13,7 +13,7 @@ from edge_las.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the commands `build` and `test`."""
+    """Declare the commands `build`, `home` and `test`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_build_arguments(actions.add_parser("build", help="make a model that understands sentence templates"))
     home = actions.add_parser("home", help="write Home Assistant's English sentences as templates to build")
