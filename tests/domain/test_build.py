@@ -1,5 +1,9 @@
 """A whole build in miniature: two phrases, one voice, three steps of a tiny model."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -33,11 +37,24 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("base") / "checkpoint")
 
 
-def build(source: Path, base: Path, out: Path, *more: str) -> int:
+def command(source: Path, base: Path, out: Path, *more: str) -> list[str]:
     steps = ["optim.max_steps=3", "data.batch_seconds=15", "data.dev_clips=3"]
     options = ["--minutes", "1", "--sentences", "40", "--voices", "espeak:en-us+f2", "--jobs", "1", *more]
     options += [word for step in steps for word in ("--set", step)]
-    return main(["domain", "build", str(source), "--base", str(base), "--out", str(out), *options])
+    return ["domain", "build", str(source), "--base", str(base), "--out", str(out), *options]
+
+
+def build(source: Path, base: Path, out: Path, *more: str) -> int:
+    return main(command(source, base, out, *more))
+
+
+def killed_in_speech(arguments: list[str], work: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "edge_las", *arguments], start_new_session=True)
+    while process.poll() is None and not list(work.glob("speech-*/shards/plan.json")):
+        time.sleep(0.05)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @pytest.mark.spoken
@@ -49,25 +66,23 @@ def test_two_phrases_become_a_model_and_nothing_is_done_twice(base, tmp_path, ca
     assert "NONE is kept back for the test" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [tmp_path / "d.yaml"]
 
+    killed_in_speech(command(tmp_path / "d.yaml", base, out), work)
+    assert not out.exists()
     assert build(tmp_path / "d.yaml", base, out) == 0
+    assert len(list(work.glob("speech-*"))) == 1
     manifest = load_manifest(out)
     verify(out, manifest)
-    assert {GRAMMAR_NAME, NGRAM_NAME} <= manifest.files.keys() and (
-        out / "domain.yaml"
-    ).read_text() == PHRASES
+    assert {GRAMMAR_NAME, NGRAM_NAME} <= manifest.files.keys()
+    assert (out / "domain.yaml").read_text() == PHRASES
     assert manifest.accuracy["domain"]["commands"] > 5
     constraint = Recognizer.load(out).setup.grammar
     assert constraint is not None
     assert constraint.config.grammar_max_loss == manifest.search["grammar_max_loss"]
-    # "stop three times" in a second would not fit the twelve tokens that an export allows.
-    assert manifest.speller.max_tokens_per_s > 12
 
     kept = {path.name: path.stat().st_mtime_ns for path in work.iterdir()}
-    began = time.monotonic()
     assert build(tmp_path / "d.yaml", base, out) == 0
     assert {path.name: path.stat().st_mtime_ns for path in work.iterdir()} == kept
     assert load_manifest(out) == manifest
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
