@@ -37,7 +37,7 @@ class SeparableBlock(nn.Module):
         wide = channels * expansion
         self.depthwise = DelayedConv(channels, kernel_size, right)
         self.norm0: nn.Module = MaskedBatchNorm(channels)
-        # norm1 takes this bias out again: its gradient is rounding noise, of which Adam would make whole steps.
+        # norm1 takes this bias out again: its gradient is rounding noise, and Adam would make steps of it.
         self.norm0.bias.requires_grad_(False)
         self.widen = nn.Conv1d(channels, wide, 1, bias=False)
         self.norm1: nn.Module = MaskedBatchNorm(wide)

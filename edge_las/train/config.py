@@ -145,6 +145,7 @@ class AugmentConfig:
 class LossConfig:
     """Joint CTC/attention (Kim et al. 2017, arXiv:1609.06773)."""
 
+    # 1 trains the Listener alone, at nearly twice the speed on a CPU: the Speller keeps its weights.
     ctc_weight: float = 0.3
     inter_ctc_weight: float = 0.3
     label_smoothing: float = 0.1

@@ -54,7 +54,10 @@ class Trainer:
         self.interrupted = False  # all have agreed to
         self._resume()
         if self.processes.world > 1:
-            self.loss = DistributedDataParallel(self.loss, broadcast_buffers=False)
+            alone = recipe.loss.ctc_weight >= 1.0  # the Speller gets no gradients
+            self.loss = DistributedDataParallel(
+                self.loss, broadcast_buffers=False, find_unused_parameters=alone
+            )
 
     def start_from(self, base: str | Path) -> None:
         """Fine-tune from a checkpoint, unless the run has begun already.

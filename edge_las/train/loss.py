@@ -35,11 +35,9 @@ class JointLoss(nn.Module):
         """
         config = self.config
         heard, wanted = teacher_tokens(tokens, token_lengths)
-        taught = self.model(features, lengths, heard, config.scheduled_sampling)
-        attention = F.cross_entropy(
-            taught.logits.float().flatten(0, 1), wanted.flatten(),
-            ignore_index=IGNORED, label_smoothing=config.label_smoothing,
-        )  # fmt: skip
+        spells = config.ctc_weight < 1.0
+        taught = self.model(features, lengths, heard if spells else None, config.scheduled_sampling)
+        attention = self._attention(taught, wanted)
         first = self._ctc(taught.ctc, taught.encoded_lengths, tokens, token_lengths)
         second = phones = looking = torch.zeros_like(first)
         if taught.inter_ctc is not None and config.inter_ctc_weight > 0.0:
@@ -50,6 +48,14 @@ class JointLoss(nn.Module):
             phones, looking = _phones(taught, targets), _looking(taught, targets)
             loss = loss + aligned * (config.phone_weight * phones + config.attention_weight * looking)
         return loss, torch.stack([attention, first, second, phones, looking]).detach()
+
+    def _attention(self, taught: Taught, wanted: Tensor) -> Tensor:
+        if taught.logits is None:
+            return taught.ctc.new_zeros(())
+        return F.cross_entropy(
+            taught.logits.float().flatten(0, 1), wanted.flatten(),
+            ignore_index=IGNORED, label_smoothing=self.config.label_smoothing,
+        )  # fmt: skip
 
     def _ctc(self, log_probs: Tensor, lengths: Tensor, tokens: Tensor, token_lengths: Tensor) -> Tensor:
         total = F.ctc_loss(
@@ -75,6 +81,8 @@ def _phones(taught: Taught, targets: Targets) -> Tensor:
 
 def _looking(taught: Taught, targets: Targets) -> Tensor:
     """Cross entropy of the attention lying where each token is said."""
+    if taught.alignments is None:
+        return taught.ctc.new_zeros(())
     share, known = inside(taught.alignments, targets.spans)
     return -(share.clamp(min=1e-4).log() * known).sum() / known.sum().clamp(min=1)
 

@@ -16,10 +16,11 @@ from edge_las.train.speller import Speller
 class Taught:
     """What the model says of a batch under teacher forcing: all that the loss judges."""
 
-    logits: Tensor  # (N, U, V) of the Speller
-    alignments: Tensor  # (N, U, T') of the attention
     ctc: Tensor  # (N, T', V) log_probs
     encoded_lengths: Tensor  # (N,)
+    # Of the Speller and its attention, if it was to spell.
+    logits: Tensor | None  # (N, U, V)
+    alignments: Tensor | None  # (N, U, T')
     # Of an intermediate layer, where the Listener has one, in training.
     inter_ctc: Tensor | None  # (N, T', V) log_probs
     phones: Tensor | None  # (N, T', P) logits
@@ -45,19 +46,26 @@ class LasModel(nn.Module):
         """Score tokens for each encoded frame: (N, T, E) -> (N, T, V)."""
         return torch.log_softmax(self.ctc_head(encoded).float(), dim=2)
 
-    def forward(self, features: Tensor, lengths: Tensor, tokens: Tensor, sampling: float = 0.0) -> Taught:
-        """Teacher forcing: features (N, T, n_mels), lengths (N,), tokens (N, U) that begin with <sos>."""
+    def forward(
+        self, features: Tensor, lengths: Tensor, tokens: Tensor | None, sampling: float = 0.0
+    ) -> Taught:
+        """Teacher forcing: features (N, T, n_mels), lengths (N,), tokens (N, U) that begin with <sos>.
+
+        Without tokens only the Listener and its heads are asked.
+        """
         encoded, encoded_lengths = self.listener(features, lengths)
-        mask = frame_mask(encoded_lengths, encoded.shape[1])[:, 0]
-        keys = self.speller.attention.precompute(encoded)
-        logits, alignments = self.speller.teacher_forced(tokens, encoded, keys, mask, sampling)
+        logits = alignments = None
+        if tokens is not None:
+            mask = frame_mask(encoded_lengths, encoded.shape[1])[:, 0]
+            keys = self.speller.attention.precompute(encoded)
+            logits, alignments = self.speller.teacher_forced(tokens, encoded, keys, mask, sampling)
         middle = self.listener.intermediate
         self.listener.intermediate = None
         inter = phones = None
         if middle is not None:
             inter = self.ctc_log_probs(middle)
             phones = None if self.phone_head is None else self.phone_head(middle).float()
-        return Taught(logits, alignments, self.ctc_log_probs(encoded), encoded_lengths, inter, phones)
+        return Taught(self.ctc_log_probs(encoded), encoded_lengths, logits, alignments, inter, phones)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -154,3 +154,17 @@ def test_tokens_are_trained_from_texts() -> None:
     with pytest.raises(ConfigError, match=r"tokens\.size is 3000"):
         train_tokens(texts, TokensConfig(size=3000))
     assert len(train_tokens([], TokensConfig(kind="characters"))) == len(TokenTable.characters())
+
+
+def test_the_listener_trains_alone() -> None:
+    torch.manual_seed(0)
+    model, _ = tiny_model()
+    features, lengths = torch.randn(2, 80, 64), torch.tensor([80, 70])
+    tokens, token_lengths = torch.tensor([[5, 6], [7, 4]]), torch.tensor([2, 2])
+    value, parts = JointLoss(model, LossConfig(ctc_weight=1.0)).train()(
+        features, lengths, tokens, token_lengths
+    )
+    value.backward()
+    assert parts[0] == 0 and parts[1] > 0
+    assert all(weight.grad is None for weight in model.speller.parameters())
+    assert any(weight.grad is not None and weight.grad.any() for weight in model.listener.parameters())
