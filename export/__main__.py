@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         help="longest piece that the Speller is given")
     add("--search", action="append", default=[], metavar="KEY=NUMBER",
         help="a setting of the search; may be repeated")
+    add("--report", type=Path, metavar="FILE.md", help="write what each layer costs in int8")
     add("--sign", type=Path, metavar="KEY", help="sign it with this Ed25519 private key (PEM)")
     add("--accuracy", type=Path, metavar="FILE.json", help="measured accuracy to put into the manifest")
     # fmt: on
@@ -87,6 +88,7 @@ def _configs(options: argparse.Namespace) -> list[tuple[Path, ExportConfig]]:
         language=options.language,
         engines=tuple(options.engines.split(",")),
         max_utterance_s=options.max_utterance_s,
+        report=options.report,
         sign=options.sign,
         search=dict(_setting(text) for text in options.search),
         accuracy=_read_json(options.accuracy) if options.accuracy else {},

@@ -21,17 +21,22 @@ def build_float(model: LasModel, chunk_frames: int, folder: Path) -> EngineEntry
     return _entry("float", folder, ".onnx")
 
 
-def build_int8(
-    float_folder: Path, folder: Path, feeds: Iterable[tuple[list[Feed], list[Feed]]], config: QuantizeConfig
-) -> EngineEntry:
-    """Write listener.int8.onnx and speller.int8.onnx from float files; `feeds` are those of each clip."""
+def observe(
+    float_folder: Path, feeds: Iterable[tuple[list[Feed], list[Feed]]], config: QuantizeConfig
+) -> dict[str, Observer]:
+    """Measure the ranges of both float files on `feeds`, those of each clip."""
     listener = Observer(float_folder / f"{LISTENER}.onnx", LISTENER_PLAN, config)
     speller = Observer(float_folder / f"{SPELLER}.onnx", SPELLER_PLAN, config)
     for chunks, steps in feeds:
         listener.see(chunks)
         speller.see(steps)
-    quantize(listener, folder / f"{LISTENER}.int8.onnx")
-    quantize(speller, folder / f"{SPELLER}.int8.onnx")
+    return {LISTENER: listener, SPELLER: speller}
+
+
+def build_int8(observers: dict[str, Observer], folder: Path) -> EngineEntry:
+    """Write listener.int8.onnx and speller.int8.onnx."""
+    for name, observer in observers.items():
+        quantize(observer, folder / f"{name}.int8.onnx")
     return _entry("int8", folder, ".int8.onnx")
 
 

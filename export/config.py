@@ -27,6 +27,10 @@ class ExportConfig:
     max_tokens_per_s: float | None = None
     # No longer than what the Speller was trained on.
     max_utterance_s: float = 16.0
+    # Where to write what each layer costs in int8.
+    report: Path | None = None
+    # On so many dev recordings.
+    report_clips: int = 24
     # The file of an Ed25519 private key.
     sign: Path | None = None
     # Settings of search and gate that were measured to be best, over BeamConfig's and GateConfig's defaults.

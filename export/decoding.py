@@ -52,7 +52,7 @@ def compare(
     said = [recording.text for recording in recordings]
     results = {}
     for other in others:
-        found = {"token_error_rate": _token_error_rate(reference, other, config)}
+        found = {"token_error_rate": _checked_token_error_rate(reference, other, config)}
         if other.texts:
             found |= _compare_texts(reference, other, said, config)
         results[other.label] = found
@@ -74,16 +74,21 @@ def _compare_engines(
             )
 
 
-def _token_error_rate(reference: Decoded, other: Decoded, config: ParityConfig) -> float:
-    # The mark keeps a recording without tokens from being an empty reference.
-    before, after = ([" ".join(["s", *map(str, row)]) for row in d.tokens] for d in (reference, other))
-    rate = wer(before[: len(after)], after)
+def _checked_token_error_rate(reference: Decoded, other: Decoded, config: ParityConfig) -> float:
+    rate = token_error_rate(reference.tokens[: len(other.tokens)], other.tokens)
     if rate > config.max_token_error_rate:
         raise ParityError(
             f"{other.label}: {rate:.1%} of the tokens differ from {reference.label}'s, "
             f"allowed are {config.max_token_error_rate:.1%}"
         )
     return rate
+
+
+def token_error_rate(expected: Sequence[tuple[int, ...]], got: Sequence[tuple[int, ...]]) -> float:
+    """Count the tokens to change from one list of recordings to the other, as a share of the first's."""
+    # The mark keeps a recording without tokens from being an empty reference.
+    before, after = ([" ".join(["s", *map(str, row)]) for row in rows] for rows in (expected, got))
+    return wer(before, after)
 
 
 def _compare_texts(

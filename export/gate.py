@@ -11,7 +11,7 @@ from edge_las.train.model import LasModel
 from export.decoding import Decoded, compare, decode
 from export.efficiency import check_kernels, check_speed
 from export.parity import Form, ParityConfig, check_float, check_int8
-from export.recordings import FloatArray, Recording, spread
+from export.recordings import FloatArray, Recording, held_out
 from export.torch_engine import TorchEngine
 
 Progress = Callable[[str], None]
@@ -38,8 +38,7 @@ def prove(
 
     Returns what was measured of each form. Raises: ParityError, ConfigError without recordings.
     """
-    dev = [recording for recording in recordings if recording.split == "dev"] or recordings
-    dev = spread(dev, max(config.clips, config.graph_clips))
+    dev = held_out(recordings, max(config.clips, config.graph_clips))
     if not dev:
         raise ConfigError("no recording to prove the artifact on")
     longest = int(released.manifest.speller.max_utterance_s * released.manifest.features.sample_rate)

@@ -1,6 +1,6 @@
 """The gate: torch, float graphs, int8 graphs and the runtime must hear the same, or there is no artifact."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from edge_las.runtime.engine import Array, Engine, EngineSpeller, State, listene
 from edge_las.runtime.listener_stream import Heard, ListenerStream
 from edge_las.search.config import BeamConfig
 from edge_las.search.greedy import greedy_search
+from edge_las.tokens import TokenTable
 from export.recordings import FloatArray
 from export.torch_engine import TorchEngine
 
@@ -133,19 +134,25 @@ def _measure_int8(float_form: Form, form: Form, samples: FloatArray, number: int
 
 def _speller_distance(float_form: Form, form: Form, heard: Heard, number: int) -> float:
     """Lead both forms along the tokens that float spells; every row of the batch must stay close."""
-    tokens = (2, *float_form.spell(heard, BeamConfig())[:30])
-    batch = (1, 3, 4, 6)[number % 4]
-    states = []
-    for one in (float_form, form):
-        start = one.speller(heard).initial_state()
-        states.append({name: np.repeat(array, batch, axis=0) for name, array in start.items()})
-    total = 0.0
-    for token in tokens:
+    tokens = float_form.spell(heard, BeamConfig())[:30]
+    steps = lead(float_form, form, heard, tokens, batch=(1, 3, 4, 6)[number % 4])
+    return float(np.mean([np.max(_distances(expected, got)) for expected, got in steps]))
+
+
+def lead(
+    one: Form, other: Form, heard: Heard, tokens: Sequence[int], batch: int = 1
+) -> Iterator[tuple[Array, Array]]:
+    """Lead two forms along the same tokens, each on its own state: yield both's log probs (batch, V)."""
+    spellers = [form.speller(heard) for form in (one, other)]
+    states = [
+        {name: np.repeat(array, batch, axis=0) for name, array in speller.initial_state().items()}
+        for speller in spellers
+    ]
+    for token in (TokenTable.sos_id, *tokens):
         fed = np.full(batch, token, dtype=np.int64)
-        expected, states[0] = float_form.speller(heard).step(fed, states[0])
-        got, states[1] = form.speller(heard).step(fed, states[1])
-        total += float(np.max(_distances(expected, got)))
-    return total / len(tokens)
+        first, states[0] = spellers[0].step(fed, states[0])
+        second, states[1] = spellers[1].step(fed, states[1])
+        yield first, second
 
 
 def _distances(expected: Array, got: Array) -> Array:

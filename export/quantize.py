@@ -4,6 +4,7 @@ Weights are S8 and activations U8: x86 has no fused kernels for S8S8, ARM has bo
 """
 
 import contextlib
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ class Observer:
 
 def quantize(observer: Observer, target: Path) -> onnx.ModelProto:
     """Write the int8 form of the graph that was observed."""
-    quantized = _insert(observer.model, observer.nodes, observer.ranges())
+    quantized = quantize_nodes(observer.model, observer.nodes, observer.ranges())
     strip(quantized)
     shorten(quantized)
     onnx.checker.check_model(quantized, full_check=True)
@@ -147,13 +148,14 @@ def _share_ranges(nodes: list[onnx.NodeProto], ranges: Any) -> None:
             ranges[name] = TensorData(lowest=lowest, highest=highest)
 
 
-def _insert(model: onnx.ModelProto, nodes: list[onnx.NodeProto], ranges: Any) -> onnx.ModelProto:
+def quantize_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto], ranges: Any) -> onnx.ModelProto:
+    """Give a graph in which these nodes are int8; `model` stays as it is."""
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     operators = sorted({node.op_type for node in nodes})
     quantizer = QDQQuantizer(
-        model,
+        copy.deepcopy(model),
         True,  # weights per channel
         False,  # 8 bits of weights, not 7
         QuantType.QInt8,

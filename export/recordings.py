@@ -1,7 +1,7 @@
 """Transcribed recordings for calibration and parity: of a folder with manifest.tsv, or of a flat corpus."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -50,6 +50,11 @@ def spread(recordings: Iterable[Recording], count: int) -> list[Recording]:
         by_dataset.setdefault(recording.dataset, {}).setdefault(recording.speaker, []).append(recording)
     orders = [_in_turn(by_dataset[name].values()) for name in sorted(by_dataset)]
     return _in_turn(orders)[:count]
+
+
+def held_out(recordings: Sequence[Recording], count: int) -> list[Recording]:
+    """Choose `count` recordings of split dev, or of any where there are none of it."""
+    return spread([r for r in recordings if r.split == "dev"] or recordings, count)
 
 
 def _in_turn(rows: Iterable[list[Recording]]) -> list[Recording]:

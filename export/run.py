@@ -14,14 +14,15 @@ from edge_las.signing import load_private_key, sign
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.model import LasModel
-from export.build_onnx import build_float, build_int8
+from export.build_onnx import build_float, build_int8, observe
 from export.build_tflite import build_float_tflite, build_int8_tflite
 from export.calibration import CalibrationClip, Feed, choose, feeds_of, list_hash
 from export.config import ExportConfig
 from export.gate import Built, prove
 from export.package import describe_artifact, describe_origin, measured, seal, staged
 from export.rates import max_tokens_per_s
-from export.recordings import Recording, load_recordings
+from export.recordings import Recording, held_out, load_recordings
+from export.sensitivity import measure_layers, report_lines
 from export.to_tflite import need_tools
 from export.work import describe_work
 
@@ -67,6 +68,8 @@ def export(
         entries = _float_entries(source, Path(scratch), engines, config, progress)
         reference = _built(source, Path(scratch), entries, [], config)
         clips = choose(source.recordings, config.calibration) if config.precision == "int8" else []
+        if clips and config.report:
+            _write_report(source, clips, reference, config, progress)
         if clips:
             entries = _quantize(source, clips, reference.folder, folder, config, progress)
         else:
@@ -132,19 +135,35 @@ def _quantize(
     source: Source, clips: list[CalibrationClip], reference: Path, folder: Path,
     config: ExportConfig, progress: Progress,
 ) -> dict[str, EngineEntry]:  # fmt: skip
-    def feeds(engine: str) -> Iterator[tuple[list[Feed], list[Feed]]]:
-        seen = feeds_of(
-            source.model, source.tokens, clips, config.chunk_frames, config.calibration.max_seconds
-        )
-        return _counted(seen, len(clips), lambda line: progress(f"{engine} {line}"))
-
     entries = {}
     for engine in config.engines:
+        feeds = _feeds(source, clips, config, lambda line, engine=engine: progress(f"{engine} {line}"))
         if engine == "onnx":
-            entries[engine] = build_int8(reference, folder, feeds(engine), config.quantize)
+            entries[engine] = build_int8(observe(reference, feeds, config.quantize), folder)
         else:
-            entries[engine] = build_int8_tflite(reference, folder, feeds(engine))
+            entries[engine] = build_int8_tflite(reference, folder, feeds)
     return entries
+
+
+def _write_report(
+    source: Source, clips: list[CalibrationClip], reference: Built, config: ExportConfig, progress: Progress
+) -> None:
+    """Write what each layer costs; before the proof, so that it is there where the proof fails."""
+    assert config.report is not None
+    feeds = _feeds(source, clips, config, lambda line: progress(f"report {line}"))
+    observers = observe(reference.folder, feeds, config.quantize)
+    longest = int(config.max_utterance_s * source.model.config.features.sample_rate)
+    heard = [r.samples()[:longest] for r in held_out(source.recordings, config.report_clips)]
+    costs = measure_layers(reference, observers, heard, progress)
+    config.report.write_text("\n".join(report_lines(costs, len(heard))) + "\n", encoding="utf-8")
+
+
+def _feeds(
+    source: Source, clips: list[CalibrationClip], config: ExportConfig, progress: Progress
+) -> Iterator[tuple[list[Feed], list[Feed]]]:
+    seconds = config.calibration.max_seconds
+    seen = feeds_of(source.model, source.tokens, clips, config.chunk_frames, seconds)
+    return _counted(seen, len(clips), progress)
 
 
 def _counted(items: Iterator[T], total: int, progress: Progress) -> Iterator[T]:

@@ -17,6 +17,7 @@ PROGRAMS = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     # Written with "=": pytest would take a folder that stands alone for one to collect tests from.
     parser.addoption("--speech", metavar="DIR", help="folder with manifest.tsv and the recordings it names")
+    parser.addoption("--tflite-python", metavar="PYTHON", help="a Python with tflite-runtime 2.14, numpy < 2")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,6 +50,15 @@ def speech_dir(request: pytest.FixtureRequest) -> Path:
     if not folder:
         pytest.skip("needs real recordings: pytest --speech=DIR")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def tflite_python(request: pytest.FixtureRequest) -> str:
+    """The Python given with --tflite-python."""
+    python = request.config.getoption("--tflite-python")
+    if not python:
+        pytest.skip("needs a Python with edge-las[tflite-legacy]: pytest --tflite-python=PYTHON")
+    return str(python)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from export.__main__ import main
 from export.config import ExportConfig
 from export.parity import ParityError
 from export.run import Source, export
+from export.sensitivity import EVERYTHING
 from tests.tiny_artifact import PARITY, chirps, make_artifact, make_checkpoint, recordings, tiny_model
 
 Tiny = tuple[Path, Manifest]
@@ -107,24 +108,28 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     checkpoint = make_checkpoint(tmp_path / "checkpoint")
     out = tmp_path / "model"
     arguments = [str(checkpoint), "--out", str(out), "--calibrate", str(speech), "--name", "chirpy"]
-    arguments += [
-        "--dev-clips",
-        "2",
-        "--max-token-errors",
-        "2",
-        "--min-speedup",
-        "0",
-        "--search",
-        "beam_size=2",
-    ]
+    arguments += ["--dev-clips", "2", "--max-token-errors", "2", "--min-speedup", "0"]
+    arguments += ["--search", "beam_size=2", "--report", str(tmp_path / "layers.md")]
     assert main(arguments) == 0
     manifest = load_manifest(out)
     assert manifest.name == "chirpy" and manifest.search["beam_size"] == 2
     assert manifest.provenance.calibration.clips == 6
     assert manifest.parity["torch"] == {"token_error_rate": 0.0}
     assert {"wer", "wer_float", "equal_texts"} < manifest.parity["onnx int8"].keys()
+    assert_report(tmp_path / "layers.md")
     shown = capsys.readouterr()
     assert "listener.int8.onnx" in shown.out and "calibration: 6 of 6 recordings" in shown.err
+
+
+def assert_report(path: Path) -> None:
+    rows = [line.strip("| ").split(" | ") for line in path.read_text().splitlines() if "%" in line]
+    layers = {(network, layer): float(ratio) for network, layer, ratio, _ in rows}
+    assert len(rows) == len(layers) == 2 + (3 + 5 * 3) + 2 + 7  # both networks, convolutions, heads, Speller
+    # The worst first, and one layer alone does less harm than all of them.
+    assert list(layers.values()) == sorted(layers.values())
+    for network in ("listener", "speller"):
+        whole, *alone = sorted(ratio for (where, _), ratio in layers.items() if where == network)
+        assert 10.0 < layers[network, EVERYTHING] == whole <= min(alone)
 
 
 @pytest.mark.parametrize(

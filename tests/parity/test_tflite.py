@@ -1,6 +1,5 @@
 """Both engines from one checkpoint: the same text; and the traps of TFLite that must not get through."""
 
-import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +9,19 @@ import pytest
 pytest.importorskip("litert_torch", reason="needs pip install edge-las[export-tflite]")
 pytest.importorskip("ai_edge_quantizer", reason="needs pip install edge-las[export-tflite]")
 
-from edge_las.artifact import Manifest, load_manifest, verify
+from edge_las.artifact import Manifest, describe_files, load_manifest, verify, write_manifest
 from edge_las.errors import ArtifactError
 from edge_las.runtime.engine import load_engine
 from edge_las.runtime.recognizer import Recognizer
 from export import quantize_tflite, to_tflite
 from export.calibration import CalibrationConfig, choose, feeds_of
 from export.config import ExportConfig
+from export.gate import Built
 from export.graphs import listener_graph
 from export.parity import Form, ParityConfig, ParityError, check_int8
 from export.quantize_tflite import LISTENER_PLAN, TfliteObserver
 from export.run import Source, export
+from tests.parity.other_python import OtherPython
 from tests.parity.test_parity_gate import torch_form
 from tests.tiny_artifact import PARITY, SEARCH, chirps, recordings, tiny_model
 
@@ -114,16 +115,18 @@ def test_a_graph_that_differs_from_the_manifest_is_refused(built):
         load_engine("tflite", folder, {"tflite": replace(entry, listener=wrong)}, 1)
 
 
-def swapped(built, path: Path, part: str) -> Form:
-    """The artifact with another file as its Listener or Speller."""
+def swapped(built, path: Path, part: str) -> Built:
+    """The artifact with another file as its Listener or Speller, in the folder of that file."""
     folder, manifest = built
     entry = manifest.engines["tflite"]
-    graph = replace(getattr(entry, part), file=path.name)
-    described = replace(manifest, engines={"tflite": replace(entry, **{part: graph})})
-    for name in (entry.listener.file, entry.speller.file):
-        with contextlib.suppress(FileExistsError):
+    entry = replace(entry, **{part: replace(getattr(entry, part), file=path.name)})
+    for name in manifest.files:
+        if not (path.parent / name).exists():
             (path.parent / name).symlink_to(folder / name)
-    return Form("trap", load_engine("tflite", path.parent, described.engines, 1), described)
+    files = describe_files(path.parent, {*manifest.files, path.name})
+    described = replace(manifest, engines={**manifest.engines, "tflite": entry}, files=files)
+    write_manifest(path.parent, described)
+    return Built(path.parent, described)
 
 
 def feeds(clips: int = 6):
@@ -148,25 +151,66 @@ def test_trap_4_a_moving_average_of_ranges(built, float_listener, tmp_path):
     observer.see(quiet)
     quantize_tflite.quantize_tflite(observer, tmp_path / "trap.tflite")
     with pytest.raises(ParityError, match="encoded_snr_db of clip"):
-        check_int8(
-            reference(built), swapped(built, tmp_path / "trap.tflite", "listener"), CLIPS, ParityConfig()
-        )
+        trap = swapped(built, tmp_path / "trap.tflite", "listener")
+        check_int8(reference(built), trap.form("tflite"), CLIPS, ParityConfig())
 
 
 def test_trap_5_an_output_that_feeds_a_quantized_layer(built, tmp_path, monkeypatch):
     """Without mending, the runner of the Speller finds no data for next_hidden."""
-    model, tokens = tiny_model()
-    monkeypatch.setattr(to_tflite, "BATCHES", (1,))
-    monkeypatch.setattr(to_tflite, "FRAMES", ())
+    export_speller(tmp_path / "float.tflite", monkeypatch)
     monkeypatch.setattr(quantize_tflite, "mend_outputs", lambda path: None)
-    to_tflite.export_tflite(to_tflite.speller_graphs(model, 56), tmp_path / "float.tflite")
     observer = TfliteObserver(tmp_path / "float.tflite", quantize_tflite.SPELLER_PLAN)
     for _, steps in feeds():
         observer.see([{name: _one_row(name, array) for name, array in step.items()} for step in steps])
     quantize_tflite.quantize_tflite(observer, tmp_path / "trap.tflite")
     with pytest.raises(ArtifactError, match="null|does not run|cannot load"):
-        form = swapped(built, tmp_path / "trap.tflite", "speller")
-        check_int8(reference(built), form, CLIPS[2:], ParityConfig())
+        trap = swapped(built, tmp_path / "trap.tflite", "speller")
+        check_int8(reference(built), trap.form("tflite"), CLIPS[2:], ParityConfig())
+
+
+def test_tflite_runtime_runs_the_recipe(built, tflite_python, tmp_path):
+    """What is released is right in the old runtime too, value by value."""
+    engine = OtherPython(tflite_python, built[0])
+    check_int8(reference(built), Form("legacy", engine, built[1]), CLIPS, ParityConfig())
+    engine.close()
+
+
+@pytest.mark.parametrize("recipe", ["dynamic_per_channel", "int8_embedding", "int4"])
+def test_trap_7_recipes_that_tflite_runtime_computes_wrong(
+    built, tflite_python, tmp_path, monkeypatch, recipe
+):
+    """LiteRT is right with the first two; tflite-runtime 2.14 loads all three and gives something else."""
+    export_speller(tmp_path / "float.tflite", monkeypatch)
+    quantize_weights(tmp_path / "float.tflite", tmp_path / "trap.tflite", recipe)
+    trap = swapped(built, tmp_path / "trap.tflite", "speller")
+    if recipe != "int4":  # the tiny model itself can't bear 4 bits
+        check_int8(reference(built), trap.form("tflite"), CLIPS, ParityConfig())
+    engine = OtherPython(tflite_python, trap.folder)
+    with pytest.raises((ParityError, ArtifactError)):
+        check_int8(reference(built), Form("legacy", engine, trap.manifest), CLIPS, ParityConfig())
+    engine.close()
+
+
+def quantize_weights(source: Path, target: Path, recipe: str) -> None:
+    """Write a file with float activations and weights of fewer bits."""
+    from ai_edge_quantizer import qtyping, quantizer
+
+    made = quantizer.Quantizer(str(source))
+    operator = qtyping.TFLOperationName
+    channels = qtyping.QuantGranularity.CHANNELWISE
+    if recipe == "int8_embedding":
+        made.add_dynamic_config(".*", operator.EMBEDDING_LOOKUP, 8, granularity=channels)
+    else:
+        bits = 4 if recipe == "int4" else 8
+        made.add_dynamic_config(".*", operator.FULLY_CONNECTED, bits, granularity=channels)
+    made.quantize().export_model(str(target))
+
+
+def export_speller(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the tiny float Speller with one signature: that for a single hypothesis."""
+    monkeypatch.setattr(to_tflite, "BATCHES", (1,))
+    monkeypatch.setattr(to_tflite, "FRAMES", ())
+    to_tflite.export_tflite(to_tflite.speller_graphs(tiny_model()[0], 56), path)
 
 
 def _one_row(name: str, array: np.ndarray) -> np.ndarray:

@@ -1,0 +1,141 @@
+"""`python -m benchmarks.agreement`: whether engines and precisions of one model hear the same."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy import Heard, transcribe_all
+from benchmarks.command import Progress, Results, execute, new_parser, stopwatch
+from benchmarks.output import describe_machine, read_json
+from benchmarks.recordings import Recording, choose, load_recordings
+from edge_las.errors import ConfigError
+from edge_las.metrics import measure
+from edge_las.runtime.recognizer import Recognizer
+
+# What is asked of an int8 artifact: error rates within so much of the first form's, and so many equal texts.
+_MAX_DIFFERENCE, _MIN_EQUAL = 0.003, 0.98
+
+Texts = dict[str, str]  # by the recording's id
+
+
+def listen(form: str, recordings: Sequence[Recording], beam: int | None, progress: Progress) -> Texts:
+    """Transcribe recordings with DIR:ENGINE.
+
+    Raises: ConfigError where a form is not written so.
+    """
+    folder, _, engine = form.rpartition(":")
+    if not folder:
+        raise ConfigError(f"{form}: is not DIR:ENGINE")
+    recognizer = Recognizer.load(folder, engine, 1, beam)
+    heard = transcribe_all(recognizer, (recording.samples() for recording in recordings), Heard())
+    progress(f"{form}: {len(recordings)} recordings, {heard.busy_s / heard.audio_s:.4f} of their time")
+    return {recording.id: text for recording, text in zip(recordings, heard.texts, strict=True)}
+
+
+def compare(chosen: Mapping[str, Sequence[Recording]], forms: Mapping[str, Texts]) -> dict[str, Any]:
+    """Score each data set in each form, and count the recordings that two forms hear the same in."""
+    return {
+        "sets": {
+            name: {form: _scores(recordings, texts) for form, texts in forms.items()}
+            for name, recordings in chosen.items()
+        },
+        "equal_texts": {
+            f"{one} = {other}": round(_equal(forms[one], forms[other]), 4)
+            for one, other in combinations(forms, 2)
+        },
+    }
+
+
+def misses(found: Mapping[str, Any]) -> list[str]:
+    """Tell where a form's errors are too far from the first one's, or texts of two forms differ too often."""
+    lines = []
+    for name, forms in found["sets"].items():
+        (first, wanted), *others = forms.items()
+        for form, scores in others:
+            for key, worse in (("wer", 1), ("accuracy", -1)):
+                difference = worse * (scores[key] - wanted[key])
+                if difference > _MAX_DIFFERENCE:
+                    lines.append(f"{name}: {key} of {form} is {difference:.2%} worse than of {first}")
+    for pair, share in found["equal_texts"].items():
+        if share < _MIN_EQUAL:
+            lines.append(f"{pair}: {share:.1%} of the texts")
+    return lines
+
+
+def _scores(recordings: Sequence[Recording], texts: Texts) -> dict[str, float]:
+    report = measure([r.text for r in recordings], [texts[r.id] for r in recordings])
+    return {
+        "utterances": report.utterances,
+        "wer": round(report.wer, 5),
+        "accuracy": round(report.accuracy, 5),
+    }
+
+
+def _equal(one: Texts, other: Texts) -> float:
+    return sum(one[name] == other[name] for name in one) / len(one)
+
+
+def _heard_elsewhere(path: Path, recordings: Sequence[Recording]) -> dict[str, Texts]:
+    """Read what another run heard in the same recordings.
+
+    Raises: ConfigError naming the file where it heard others.
+    """
+    forms: dict[str, Texts] = read_json(path, "agreement")["texts"]
+    for form, texts in forms.items():
+        if texts.keys() != {recording.id for recording in recordings}:
+            raise ConfigError(f"{path}: {form} heard other recordings")
+    return {f"{path.stem} {form}": texts for form, texts in forms.items()}
+
+
+def run(options: argparse.Namespace, progress: Progress) -> Results:
+    """Listen and compare as the options say."""
+    recordings = load_recordings(options.speech)
+    chosen = choose(recordings, options.split, options.sets.split(",") if options.sets else (), options.limit)
+    every = [recording for rows in chosen.values() for recording in rows]
+    forms: dict[str, Texts] = {}
+    for path in options.heard:
+        forms |= _heard_elsewhere(path, every)
+    forms |= {form: listen(form, every, options.beam, progress) for form in options.forms}
+    found = compare(chosen, forms)
+    machine = describe_machine()
+    return {"kind": "agreement", "measured_on": machine, **found, "misses": misses(found), "texts": forms}
+
+
+def show(results: Results) -> None:
+    """Print the scores and where they miss what is asked for."""
+    for name, forms in results["sets"].items():
+        for form, scores in forms.items():
+            print(
+                f"{name}: {scores['utterances']} utterances, {form}: "
+                f"WER {scores['wer']:.2%}, exact {scores['accuracy']:.2%}"
+            )
+    for pair, share in results["equal_texts"].items():
+        print(f"{pair}: {share:.2%} of the texts")
+    print("\n".join(f"MISSED: {line}" for line in results["misses"]) or "all within the bars")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and return the exit code: 0 also where forms differ, which is a finding."""
+    parser = new_parser(
+        "agreement", "Transcribe dev recordings with several forms of a model; compare with the first."
+    )
+    add = parser.add_argument
+    # fmt: off
+    add("forms", nargs="*", metavar="DIR:ENGINE", help="artifact folder and engine: onnx or tflite")
+    add("--heard", type=Path, action="append", default=[], metavar="FILE.json",
+        help="what an earlier run's --json holds, such as one in an environment with another engine")
+    add("--speech", type=Path, required=True, metavar="DIR", help="has manifest.tsv, or is a flat corpus")
+    add("--split", default="dev", help="default dev")
+    add("--sets", metavar="LIST", help="data sets (default: all that have recordings of the split)")
+    add("--limit", type=int, metavar="N", help="at most so many recordings of each set")
+    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the manifest's)")
+    add("--json", type=Path, metavar="OUT", help="write the results here, with every text")
+    # fmt: on
+    return execute(parser, arguments, lambda options: run(options, stopwatch()), show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
