@@ -13,7 +13,7 @@ from benchmarks.noise import FloatArray
 from benchmarks.output import describe_machine
 from benchmarks.recordings import Recording, choose, load_recordings
 from benchmarks.scoring import percentile
-from edge_las.runtime.detectors import DETECTORS, FRAME_S, make_detector
+from edge_las.runtime.detectors import DEFAULT_DETECTOR, DETECTORS, FRAME_S, make_detector
 from edge_las.runtime.endpointer import Endpointer, SpeechEnd, SpeechStart
 from edge_las.runtime.speech_states import EndpointConfig
 
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = measuring_parser("endpoints", __doc__)
     add = parser.add_argument
     # fmt: off
-    add("--vad", default="webrtc", metavar="LIST", help=f"of {', '.join(DETECTORS)} (webrtc)")
+    add("--vad", default=DEFAULT_DETECTOR, metavar="LIST", help=f"of {', '.join(DETECTORS)} (the first)")
     add("--silence", type=float, default=EndpointConfig().trailing_silence_s, metavar="S",
         help="pause that ends an utterance")
     add("--limit", type=int, default=100, metavar="N", help="recordings of each data set (100)")

