@@ -15,26 +15,14 @@ import pytest
 
 from edge_las.audio import pcm_to_float
 from edge_las.cli import main
-from edge_las.runtime.recognizer import Recognizer
 
 pytest.importorskip("wyoming")
 pytest.importorskip("aiohttp")
 pytest.importorskip("onnxruntime")
 
-from tests.runtime import tiny_onnx  # noqa: E402
 from tests.runtime.wyoming_process import serving, speech, transcript  # noqa: E402
 
 URL = "/v1/audio/transcriptions"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_onnx.write_artifact(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def recognizer(model):
-    return Recognizer.load(model, beam_size=1)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import psutil
 import pytest
 
 from edge_las.audio import pcm_to_float
-from edge_las.runtime.recognizer import Recognizer
 
 pytest.importorskip("wyoming")
 pytest.importorskip("onnxruntime")
@@ -20,18 +19,7 @@ from wyoming.client import AsyncClient  # noqa: E402
 from wyoming.info import Describe, Info  # noqa: E402
 from wyoming.ping import Ping, Pong  # noqa: E402
 
-from tests.runtime import tiny_onnx  # noqa: E402
 from tests.runtime.wyoming_process import converse, serving, speech, text_of, transcript  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_onnx.write_artifact(tmp_path_factory.mktemp("model") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def recognizer(model):
-    return Recognizer.load(model, beam_size=1)
 
 
 @pytest.fixture(scope="module")

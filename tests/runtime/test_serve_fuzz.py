@@ -12,7 +12,6 @@ pytest.importorskip("wyoming")
 pytest.importorskip("onnxruntime")
 
 from edge_las.runtime.frames import ClientError, Frame, Limits, read_frame  # noqa: E402
-from tests.runtime import tiny_onnx  # noqa: E402
 from tests.runtime.wyoming_process import serving, transcript  # noqa: E402
 
 JSON = st.recursive(
@@ -68,10 +67,8 @@ def test_reading_gives_events_or_client_errors(stream):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fuzzed")
-    model = tiny_onnx.write_artifact(folder / "model")
-    with serving(folder, model, "--beam", "1", "--idle-timeout", "5") as served:
+def server(model, tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("fuzzed"), model, "--beam", "1", "--idle-timeout", "5") as served:
         yield served
         assert served.process.poll() is None
         assert "internal" not in served.log

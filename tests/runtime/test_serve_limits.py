@@ -8,7 +8,6 @@ import psutil
 import pytest
 
 from edge_las.audio import pcm_to_float
-from edge_las.runtime.recognizer import Recognizer
 
 pytest.importorskip("wyoming")
 pytest.importorskip("onnxruntime")
@@ -18,13 +17,7 @@ from wyoming.client import AsyncClient  # noqa: E402
 from wyoming.info import Describe  # noqa: E402
 from wyoming.ping import Ping  # noqa: E402
 
-from tests.runtime import tiny_onnx  # noqa: E402
 from tests.runtime.wyoming_process import answer, serving, speech, text_of, transcript  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_onnx.write_artifact(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +77,7 @@ def test_unknown_events_are_passed_over(server):
     assert text_of(asyncio.run(talk())) == ""
 
 
-def test_slow_endless_and_surplus_clients_are_dropped_in_time(model, tmp_path):
+def test_slow_endless_and_surplus_clients_are_dropped_in_time(model, recognizer, tmp_path):
     options = (
         "--beam",
         "1",
@@ -102,14 +95,13 @@ def test_slow_endless_and_surplus_clients_are_dropped_in_time(model, tmp_path):
         idle(server)
         reads_nothing(server)
         asyncio.run(surplus(server))
-        wanted = Recognizer.load(model, beam_size=1).transcribe(pcm_to_float(speech(1))).text
+        wanted = recognizer.transcribe(pcm_to_float(speech(1))).text
         assert asyncio.run(transcript(server.uri, speech(1).tobytes())) == wanted
         assert server.process.poll() is None
 
 
-def test_bad_clients_do_not_disturb_good_ones(server, model):
+def test_bad_clients_do_not_disturb_good_ones(server, recognizer):
     """Half an event, endless sound, and pings of one that reads nothing, all at once, beside good clients."""
-    recognizer = Recognizer.load(model, beam_size=1)
     wanted = [recognizer.transcribe(pcm_to_float(speech(seed))).text for seed in range(20)]
 
     async def flood(start, part):
