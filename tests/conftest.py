@@ -17,6 +17,9 @@ PROGRAMS = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     # Written with "=": pytest would take a folder that stands alone for one to collect tests from.
     parser.addoption("--speech", metavar="DIR", help="folder with manifest.tsv and the recordings it names")
+    parser.addoption(
+        "--long", action="store_true", help="an hour of sound, every recording: see tests/runtime"
+    )
     parser.addoption("--tflite-python", metavar="PYTHON", help="a Python with tflite-runtime 2.14, numpy < 2")
 
 
@@ -59,6 +62,12 @@ def tflite_python(request: pytest.FixtureRequest) -> str:
     if not python:
         pytest.skip("needs a Python with edge-las[tflite-legacy]: pytest --tflite-python=PYTHON")
     return str(python)
+
+
+@pytest.fixture(scope="session")
+def is_long(request: pytest.FixtureRequest) -> bool:
+    """Whether --long was given."""
+    return bool(request.config.getoption("--long"))
 
 
 @pytest.fixture(scope="session")

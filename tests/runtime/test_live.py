@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -116,24 +115,6 @@ def test_finals_do_not_depend_on_the_blocks(sizes):
     assert finals(events_of(SPEECH, sizes)) == finals(events_of(SPEECH, [SPEECH.size]))
 
 
-@pytest.mark.shared
-def test_streamed_text_is_that_of_the_whole_for_recordings(speech_dir, tmp_path):
-    pytest.importorskip("onnxruntime")
-    tiny = pytest.importorskip("tests.runtime.tiny_onnx")
-    recognizer = Recognizer.load(tiny.write_artifact(tmp_path / "model"))
-    rows = (speech_dir / "manifest.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    dev = [row.split("\t") for row in rows if row.split("\t")[4] == "dev"]
-    rng = np.random.default_rng(0)
-    for row in dev[:: max(1, len(dev) // 12)]:
-        samples = read_audio(speech_dir / row[1])[: 7 * RATE]
-        utterance, start = recognizer.utterance(), 0
-        while start < samples.size:
-            size = int(rng.integers(1, 9000))
-            utterance.accept(samples[start : start + size])
-            start += size
-        assert utterance.finish().text == recognizer.transcribe(samples).text
-
-
 def test_silence_and_noise_give_no_text():
     rng = np.random.default_rng(0)
     noise = [level * rng.standard_normal(30 * RATE) for level in (0.0, 1e-3, 1e-2)]
@@ -196,24 +177,6 @@ def test_the_loop_closes_its_source_and_keeps_what_was_being_said():
     assert source.closed
     assert only(found, "speech_end")[-1]["reason"] == "stopped"
     assert only(found, "final")[0]["text"] == "one three"
-
-
-def test_minutes_of_sound_leave_no_memory_behind():
-    """The soak test: after two and a half minutes the loop holds no more than after one."""
-    part = np.concatenate([SPEECH, silence(2.0), say("two two"), silence(1.0)])
-    part = np.tile(part, 1 + 25 * RATE // part.size)[: 25 * RATE]
-    finals = []
-    live = session(lambda event: finals.append(1) if event["event"] == "final" else None)
-    held = []
-    tracemalloc.start()
-    for _ in range(6):
-        for start in range(0, part.size, 1600):
-            live.accept(Block(part[start : start + 1600]))
-        held.append(tracemalloc.get_traced_memory()[0])
-    tracemalloc.stop()
-    assert len(finals) >= 6 * 6
-    slope = np.polyfit(np.arange(5), held[1:], 1)[0]
-    assert slope < 20_000, f"memory grows by {slope:.0f} bytes in 25 s: {held}"
 
 
 class Terminal(io.StringIO):
