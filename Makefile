@@ -9,7 +9,7 @@ APT_PACKAGES = libportaudio2 espeak-ng flite pulseaudio pulseaudio-utils libasou
 PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES = edge_las export benchmarks tests
 
-.PHONY: demo test lint typecheck pytest emulated instructions model-card apt clean
+.PHONY: demo test lint typecheck pytest emulated instructions confidence model-card peers apt clean
 
 # Real recordings through the bundled model, with nothing installed but what a device needs.
 demo: .venv-demo/installed
@@ -42,6 +42,13 @@ instructions: .venv/installed
 MODEL ?= edge_las/models/default
 RESULTS ?= build/benchmarks
 MEASURE = .venv/bin/python -m benchmarks
+# Before it, `make confidence` fits a new model's gates and confidences, and writes them into its manifest.
+confidence: .venv/installed
+	$(if $(SPEECH),,$(error make confidence needs SPEECH=DIR, a folder with manifest.tsv))
+	mkdir -p $(RESULTS)
+	$(MEASURE).confidence --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --write \
+		--json $(RESULTS)/confidence.json
+
 model-card: .venv/installed
 	$(if $(SPEECH),,$(error make model-card needs SPEECH=DIR, a folder with manifest.tsv))
 	mkdir -p $(RESULTS)
@@ -49,8 +56,21 @@ model-card: .venv/installed
 	$(if $(FLOAT),$(MEASURE).accuracy --model $(FLOAT) --speech $(SPEECH_DIR) --json $(RESULTS)/float.json)
 	$(MEASURE).memory --model $(MODEL) --speech $(SPEECH_DIR) --json $(RESULTS)/memory.json
 	$(MEASURE).latency --model $(MODEL) --speech $(SPEECH_DIR) --json $(RESULTS)/latency.json
+	$(MEASURE).live --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --json $(RESULTS)/live.json
 	$(MEASURE).report --accuracy $(RESULTS)/accuracy.json $(if $(FLOAT),--float-accuracy $(RESULTS)/float.json) \
-		--memory $(RESULTS)/memory.json --latency $(RESULTS)/latency.json --card docs/model_card.md --manifest $(MODEL)
+		--memory $(RESULTS)/memory.json --latency $(RESULTS)/latency.json --live $(RESULTS)/live.json \
+		$(if $(wildcard $(RESULTS)/confidence.json),--confidence $(RESULTS)/confidence.json) --card docs/model_card.md --manifest $(MODEL)
+
+# Measures edge-las beside PocketSphinx and Whisper, and writes docs/peers.md; minutes, only what is new is measured:
+# make peers SPEECH=../shared/speech [PEERS_ARGS=--fresh]
+peers: .venv-peers/installed
+	$(if $(SPEECH),,$(error make peers needs SPEECH=DIR, a folder with manifest.tsv))
+	.venv-peers/bin/python -m benchmarks.peers --model $(MODEL) --speech $(SPEECH_DIR) --report docs/peers.md $(PEERS_ARGS)
+
+.venv-peers/installed: pyproject.toml constraints.txt
+	$(call new_venv,.venv-peers)
+	.venv-peers/bin/python $(PIP) --editable '.[peers]'
+	touch $@
 
 .venv-demo/installed: pyproject.toml constraints.txt
 	$(call new_venv,.venv-demo)
@@ -69,7 +89,7 @@ apt:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(APT_PACKAGES); }
 
 clean:
-	rm -rf .venv .venv-demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-demo .venv-peers build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 define new_venv
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "edge-las needs Python 3.11 or later: make PYTHON=...")'

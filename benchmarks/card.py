@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.card_live import confidence_part, live_part
 from benchmarks.markdown import percent, table
 
 Results = Mapping[str, Any]
@@ -32,7 +33,12 @@ SETS = {
 
 
 def render(
-    accuracy: Results, float_accuracy: Results | None, memory: Results | None, latency: Results | None
+    accuracy: Results,
+    float_accuracy: Results | None,
+    memory: Results | None,
+    latency: Results | None,
+    confidence: Results | None = None,
+    live: Results | None = None,
 ) -> str:
     """Write the measured part of the card; what was not measured is left out."""
     parts = [_model(accuracy), _data(accuracy["hours"]), _dev(accuracy)]
@@ -42,6 +48,10 @@ def render(
         parts.append(_noise(accuracy["noise"]))
     if memory or latency:
         parts.append(_cost(memory, latency))
+    if confidence:
+        parts.append(confidence_part(confidence))
+    if live:
+        parts.append(live_part(live))
     parts.append(_failures(accuracy))
     return "\n\n".join("\n".join(part) for part in parts)
 

@@ -35,11 +35,12 @@ def run(options: argparse.Namespace) -> None:
     reference = _optional(options.float_accuracy, "accuracy")
     _check_same_model(accuracy, reference)
     memory, latency = _optional(options.memory, "memory"), _optional(options.latency, "latency")
-    for other in (memory, latency):
+    confidence, live = _optional(options.confidence, "confidence"), _optional(options.live, "live")
+    for other in (memory, latency, confidence, live):
         _check_same_model(accuracy, other, graphs=True)
     if options.card:
         card = options.card.read_text(encoding="utf-8")
-        filled = fill_in(card, render(accuracy, reference, memory, latency))
+        filled = fill_in(card, render(accuracy, reference, memory, latency, confidence, live))
         options.card.write_text(filled, encoding="utf-8")
     if options.manifest:
         manifest = load_manifest(options.manifest)
@@ -66,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
     add("--float-accuracy", type=Path, metavar="JSON", help="the same of the float artifact")
     add("--memory", type=Path, metavar="JSON", help="of benchmarks.memory")
     add("--latency", type=Path, metavar="JSON", help="of benchmarks.latency")
+    add("--confidence", type=Path, metavar="JSON", help="of benchmarks.confidence")
+    add("--live", type=Path, metavar="JSON", help="of benchmarks.live")
     add("--card", type=Path, metavar="FILE", help="the model card whose measured part is replaced")
     add("--manifest", type=Path, metavar="DIR", help="the artifact whose `accuracy` is replaced")
     # fmt: on

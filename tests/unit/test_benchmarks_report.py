@@ -53,12 +53,33 @@ def memory() -> dict[str, Any]:
     return {**accuracy(), "kind": "memory", **figures}
 
 
+def confidence() -> dict[str, Any]:
+    curve = [{"from": 0.9, "count": 80, "predicted": 0.95, "true": 0.94}]
+    rejection = [
+        {"threshold": number / 20, "false_accepts": 1 - number / 20, "false_rejects": number / 40}
+        for number in range(20)
+    ]
+    found = {"count": 90, "right": 0.5, "expected_calibration_error": 0.019, "reliability": curve}
+    parts = {"text": {**found, "rejection": rejection}, "word": found, "gate": {"right_refused": 0.015}}
+    return {**accuracy(), "kind": "confidence", **parts}
+
+
+def live() -> dict[str, Any]:
+    found = {
+        "utterances": 30, "wer": 0.2, "delay_ms_p50": 0.0, "delay_ms_p95": 4.5, "partial_words": 50,
+        "partial_words_taken_back": 1,
+    }  # fmt: skip
+    noise = {"seconds": 459.5, "utterances": 2, "with_text": 0}
+    return {**accuracy(), "kind": "live", "sets": {"fsdd": found}, "noise": noise}
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
     """Results as the other benchmarks write them, a card and an artifact."""
     reference = accuracy()
     reference["model"]["precision"] = "float"
     made = {"accuracy": accuracy(), "float": reference, "memory": memory(), "latency": latency()}
+    made |= {"confidence": confidence(), "live": live()}
     paths = {}
     for name, values in made.items():
         paths[name] = tmp_path / f"{name}.json"
@@ -71,7 +92,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 def arguments(files: dict[str, Path]) -> list[str]:
     options = {"accuracy": "accuracy", "float-accuracy": "float", "memory": "memory", "latency": "latency"}
-    options |= {"card": "card", "manifest": "model"}
+    options |= {"confidence": "confidence", "live": "live", "card": "card", "manifest": "model"}
     return [word for option, name in options.items() for word in (f"--{option}", str(files[name]))]
 
 
@@ -85,6 +106,9 @@ def test_the_card_has_the_figures_and_keeps_the_rest(files: dict[str, Path]) -> 
     assert "fsdd|25.0 %|50.0 %" in rows  # clean and in noise
     assert "speller step|beam 4|1.25|2.50" in rows
     assert "fsdd|two|(nothing)" in rows
+    assert "0.9 to 1.0|80|94.0 %" in rows and "0.5|50.0 %|25.0 %" in rows
+    assert "calibration error 0.019 for whole texts (90, 50.0 % right)" in card
+    assert "fsdd|30|20.0 %|0.0|4.5|1 of 50" in rows and "2 stretches were taken for speech, 0 gave" in card
     assert "150 times faster than real time" in card and "81 MB with 60 s" in card
     assert main(arguments(files)) == 0 and files["card"].read_text() == card
 
@@ -96,7 +120,7 @@ def test_the_manifest_has_the_accuracy(files: dict[str, Path]) -> None:
     assert found["no_text_from_noise"] == 0.875
 
 
-@pytest.mark.parametrize("other", ["memory", "latency", "float"])
+@pytest.mark.parametrize("other", ["memory", "latency", "float", "confidence", "live"])
 def test_results_of_another_model_are_refused(files: dict[str, Path], other: str, capsys) -> None:
     values = json.loads(files[other].read_text())
     values["model"] |= {"graph_sha256": "0", "parent_checkpoint_sha256": "0"}
