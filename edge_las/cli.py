@@ -41,6 +41,8 @@ COMMANDS = {
     "doctor": Command("edge_las.runtime.doctor", "check microphone, engine, model and machine"),
     "bench": Command("edge_las.runtime.bench", "measure speed and memory on this device"),
     "train": Command("edge_las.train.run", "train a model from a recipe", extra="train"),
+    "align": Command("edge_las.train.align", "find when each word of a corpus is said", extra="align"),
+    "cut": Command("edge_las.train.cut", "cut long aligned recordings at pauses", extra="train"),
     "domain": Command("edge_las.domain.command", "make a model understand your own commands", extra="domain"),
     "download": Command("edge_las.train.downloads", "fetch a public data set", extra="train"),
 }

@@ -6,16 +6,15 @@ targets bring the Listener off the ground in minutes where CTC alone stays at ch
 
 import argparse
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from edge_las.errors import ConfigError, DeviceError, EdgeLasError
+from edge_las.errors import ConfigError, DeviceError
 from edge_las.train.alignment import ALIGNMENT_FILE, FIELDS, PHONES, Alignment
-from edge_las.train.corpus import Clip, Corpus
+from edge_las.train.corpus import INDEX_FILE, Clip, Corpus
 
 # What espeak-ng's American phonemes are in ARPAbet.
 _ESPEAK = {
@@ -28,6 +27,17 @@ _ESPEAK = {
     "k": "K", "l": "L", "m": "M", "n": "N", "N": "NG", "p": "P", "r": "R", "s": "S", "S": "SH", "t": "T",
     "t#": "T", "T": "TH", "v": "V", "w": "W", "j": "Y", "z": "Z", "Z": "ZH", "?": "", "x": "K", "*": "T",
 }  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `edge-las align`."""
+    parser.add_argument("corpus", type=Path, help="folder with index.tsv and audio.i16")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Align as the command line says."""
+    print(f"{align_corpus(args.corpus)} clips aligned")
+    return 0
 
 
 class Aligner:
@@ -101,6 +111,8 @@ def align_corpus(folder: Path) -> int:
 
     Raises: ConfigError for a folder without a flat corpus.
     """
+    if not (folder / INDEX_FILE).exists():
+        raise ConfigError(f"{folder}: no {INDEX_FILE} is there")
     corpus = Corpus([folder])
     part, whole = folder / (ALIGNMENT_FILE + ".part"), folder / ALIGNMENT_FILE
     if whole.exists():
@@ -136,22 +148,3 @@ def _count(path: Path) -> int:
 def _row(clip: Clip, alignment: Alignment | None) -> str:
     phones, words = ("", "") if alignment is None else alignment.columns()
     return f"{clip.id}\t{phones}\t{words}\n"
-
-
-def main() -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m edge_las.train.align", description=__doc__)
-    parser.add_argument("corpus", type=Path, help="folder with index.tsv and audio.i16")
-    args = parser.parse_args()
-    try:
-        if not (args.corpus / "index.tsv").exists():
-            raise ConfigError(f"{args.corpus}: no index.tsv is there")
-        print(f"{align_corpus(args.corpus)} clips aligned")
-    except EdgeLasError as error:
-        print(f"align: error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

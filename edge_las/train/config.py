@@ -150,7 +150,7 @@ class LossConfig:
     inter_ctc_weight: float = 0.3
     label_smoothing: float = 0.1
     # Cross entropy of each frame's phone, and of the attention lying where the token is said, where a corpus
-    # has been aligned (edge_las.train.align). Both fall linearly to nothing over `aligned_steps` (0 = never).
+    # has been aligned (edge-las align). Both fall linearly to nothing over `aligned_steps` (0 = never).
     phone_weight: float = 0.0
     attention_weight: float = 0.0
     aligned_steps: int = 0

@@ -6,19 +6,35 @@ training time (docs/notes.md). Commands are short, and the runtime hands over lo
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edge_las.errors import ConfigError, EdgeLasError
+from edge_las.errors import ConfigError
 from edge_las.train.alignment import ALIGNMENT_FILE, FIELDS, FRAME_SAMPLES, Alignment
-from edge_las.train.corpus import AUDIO_FILE, INDEX_FILE, SAMPLE_RATE, Clip, Corpus, write_index
+from edge_las.train.corpus import AUDIO_FILE, SAMPLE_RATE, Clip, Corpus, write_index
 from edge_las.train.corpus import FIELDS as INDEX_FIELDS
 
 _FRAMES_PER_S = SAMPLE_RATE // FRAME_SAMPLES
 # A boundary is a pause from this length on; without one the widest boundary will do.
 _PAUSE_FRAMES = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `edge-las cut`."""
+    add = parser.add_argument
+    add("corpus", type=Path, help="folder with index.tsv, audio.i16 and align.tsv")
+    add("out", type=Path, help="folder to write")
+    add("--seconds", type=float, default=6.0, help="longest piece (default: %(default)s)")
+    add("--whole", action="append", default=[], metavar="DATASET", help="leave its clips whole; repeatable")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Cut as the command line says."""
+    if args.seconds < 1.0:
+        raise ConfigError(f"--seconds is {args.seconds:g}, must be at least 1")
+    print(f"{cut_corpus(args.corpus, args.out, args.seconds, args.whole)} clips in {args.out}")
+    return 0
 
 
 def cut_corpus(folder: Path, out: Path, longest_s: float, whole: Sequence[str] = ()) -> int:
@@ -28,7 +44,7 @@ def cut_corpus(folder: Path, out: Path, longest_s: float, whole: Sequence[str] =
     Returns the number of clips. Raises: ConfigError for a folder without an alignment.
     """
     if not (folder / ALIGNMENT_FILE).exists():
-        raise ConfigError(f"{folder}: no {ALIGNMENT_FILE} is there: python -m edge_las.train.align {folder}")
+        raise ConfigError(f"{folder}: no {ALIGNMENT_FILE} is there: edge-las align {folder}")
     corpus = Corpus([folder])
     pieces: list[tuple[Clip, Alignment | None]] = []
     for clip in corpus.clips:
@@ -95,29 +111,3 @@ def _between(phones: tuple[tuple[int, int], ...], begin: int, end: int) -> tuple
             kept.append((phone, inside))
         at += frames
     return tuple(kept)
-
-
-def main() -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m edge_las.train.cut", description=__doc__)
-    parser.add_argument("corpus", type=Path, help="folder with index.tsv, audio.i16 and align.tsv")
-    parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("--seconds", type=float, default=6.0, help="longest piece (default: %(default)s)")
-    parser.add_argument(
-        "--whole", action="append", default=[], metavar="DATASET", help="leave its clips whole"
-    )
-    args = parser.parse_args()
-    try:
-        if not (args.corpus / INDEX_FILE).exists():
-            raise ConfigError(f"{args.corpus}: no {INDEX_FILE} is there")
-        if args.seconds < 1.0:
-            raise ConfigError(f"--seconds is {args.seconds:g}, must be at least 1")
-        print(f"{cut_corpus(args.corpus, args.out, args.seconds, args.whole)} clips in {args.out}")
-    except EdgeLasError as error:
-        print(f"cut: error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

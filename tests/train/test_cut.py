@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from edge_las.cli import main
 from edge_las.errors import ConfigError
 from edge_las.train import cut
 from edge_las.train.alignment import PHONES, Alignment
@@ -53,3 +54,11 @@ def test_an_unaligned_folder_is_refused(folder, tmp_path) -> None:
     (folder / "align.tsv").unlink()
     with pytest.raises(ConfigError, match=r"align\.tsv"):
         cut.cut_corpus(folder, tmp_path / "cut", 3.0)
+
+
+def test_command_line(folder, tmp_path, capsys) -> None:
+    assert main(["cut", str(folder), str(tmp_path / "cut"), "--seconds", "3", "--whole", "set1"]) == 0
+    assert capsys.readouterr().out.startswith("5 clips")
+    assert main(["cut", str(folder), str(tmp_path / "cut"), "--seconds", "0"]) == 2
+    assert main(["align", str(tmp_path)]) == 2
+    assert "no index.tsv is there" in capsys.readouterr().err
