@@ -28,7 +28,7 @@ from edge_las.domain.measure import (
     tokens_per_second,
 )
 from edge_las.domain.mixing import NEGATIVE, choose_real, copy_clips, hours_to_decode
-from edge_las.domain.plan import make_plan
+from edge_las.domain.plan import REAL_NEGATIVES, make_plan
 from edge_las.domain.shards import Sentence, SynthesisConfig
 from edge_las.domain.synthesize import describe_plan, synthesize
 from edge_las.domain.teach import domain_recipe, teach
@@ -43,7 +43,6 @@ from edge_las.train.run import load_noises
 Tell = Callable[[str], None]
 # Of the voices, and of the base checkpoint.
 LANGUAGE = "en"
-_REAL_NEGATIVES = 200
 _CALIBRATION_CLIPS = 150
 
 
@@ -145,7 +144,7 @@ class Build:
         commands = [row.text for row in self.sentences if row.dataset == COMMAND]
         barred = {word for text in commands for word in text.split()} if config.leave_words_out else set()
         clips = choose_real(
-            corpus, config.real_hours, _REAL_NEGATIVES, barred, self.compiled.automaton.accepts,
+            corpus, config.real_hours, REAL_NEGATIVES, barred, self.compiled.automaton.accepts,
             self.recipe.data.max_seconds, config.seed,
         )  # fmt: skip
         out = self._folder("real", [[clip.id, clip.dataset, clip.num_samples] for clip in clips])

@@ -12,6 +12,10 @@ SECONDS_OF_SPEECH = 2.4
 HEARD_PER_HOUR = 60.0  # hours of audio that training hears in an hour, 1.5 M parameters, one thread
 EXPORT_MINUTES, MEASURE_SECONDS_PER_CLIP = 2.0, 0.1
 REAL_MINUTES, DECODE_REAL_TIME = 0.3, 250.0
+# Recordings that rejection is chosen by; read sentences take longer than commands.
+REAL_NEGATIVES, NEGATIVE_SECONDS_PER_CLIP = 120, 0.5
+# Times that the dev split is recognized (with each weight of the language model), and the test split.
+DEV_ROUNDS, TEST_ROUNDS = 2, 1
 # Of the minutes, what speaking may take; and how many sentences are enough for any of them.
 _SPEECH_SHARE, _MOST_SENTENCES, _FEWEST = 0.15, 12_000, 40
 _LEAST_TEACHING_SHARE = 0.3
@@ -79,10 +83,15 @@ def make_plan(
     steps = {"speech": spoken * clip_s / 60}
     if decode_hours is not None:
         steps["real"] = REAL_MINUTES + decode_hours * 60 / DECODE_REAL_TIME / jobs
-    after = {"export": EXPORT_MINUTES, "measure": 3 * kept * MEASURE_SECONDS_PER_CLIP / 60}
+    after = {"export": EXPORT_MINUTES, "measure": _measure_minutes(kept, decode_hours is not None)}
     left = minutes - sum(steps.values()) - sum(after.values())
     steps["teach"] = round(max(_LEAST_TEACHING_SHARE * minutes, left), 2)
     return Plan(counts, {**steps, **after})
+
+
+def _measure_minutes(kept: int, real: bool) -> float:
+    negatives_s = DEV_ROUNDS * REAL_NEGATIVES * NEGATIVE_SECONDS_PER_CLIP if real else 0.0
+    return ((DEV_ROUNDS + TEST_ROUNDS) * kept * MEASURE_SECONDS_PER_CLIP + negatives_s) / 60
 
 
 def seconds_per_clip(voices: Sequence[Voice]) -> float:
