@@ -18,42 +18,42 @@ _COLOURS = {
 
 def accuracy_against_cost(path: Path, panels: Mapping[str, Scores], titles: Mapping[str, str]) -> None:
     """Draw a panel for each set: `accuracy` over CPU seconds for a second of audio."""
-    figure, axes = _figure(len(panels), 1, 4.2, 4.2)
+    figure, axes = _figure(len(panels), 3.6, 3.8)
     for axis, (name, systems) in zip(axes, panels.items(), strict=True):
         for system, scores in systems.items():
             cost, right = scores["cpu_s_per_audio_s"], 100.0 * scores["accuracy"]
             axis.scatter(cost, right, s=60, color=_COLOURS[system], label=titles[system], zorder=3)
         axis.set(xscale="log", ylim=(-3, 103), title=name)
         axis.set_xlabel("CPU seconds for a second of audio")
-        axis.set_ylabel("right, %")
         axis.grid(alpha=0.3)
-    handles = {
-        label: handle
-        for axis in axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=3, frameon=False)
-    figure.tight_layout(rect=(0, 0.16, 1, 1))
+    axes[0].set_ylabel("right, %")
+    shown = [axis.get_legend_handles_labels() for axis in axes]
+    handles = {label: handle for drawn, labels in shown for handle, label in zip(drawn, labels, strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
     _save(figure, path)
 
 
 def bars(
-    path: Path, values: Mapping[str, Mapping[str, float]], titles: Mapping[str, str], what: str, log: bool
+    path: Path,
+    values: Mapping[str, Mapping[str, float]],
+    titles: Mapping[str, str],
+    what: str,
+    log: bool = False,
 ) -> None:
-    """Draw a panel of horizontal bars for each set, a bar for each system."""
-    figure, axes = _figure(len(values), 1, 4.2, 3.0)
+    """Draw a panel of horizontal bars for each set, a bar for each system that heard it."""
+    figure, axes = _figure(len(values), 3.6, 2.8)
+    systems = list(titles)[::-1]
     for axis, (name, found) in zip(axes, values.items(), strict=True):
-        systems = list(found)[::-1]
         drawn = axis.barh(
             [titles[system] for system in systems],
-            [found[system] for system in systems],
+            [found.get(system, 0.0) for system in systems],
             color=[_COLOURS[system] for system in systems],
         )
-        axis.bar_label(drawn, fmt="%.3g", padding=2, fontsize=8)
+        labels = [f"{found[system]:.3g}" if system in found else "" for system in systems]
+        axis.bar_label(drawn, labels, padding=2, fontsize=8)
         axis.set(xscale="log" if log else "linear", title=name)
-        axis.set_xlabel(what)
         axis.margins(x=0.2)
-    figure.tight_layout()
+    figure.supxlabel(what, fontsize=9)
     _save(figure, path)
 
 
@@ -61,7 +61,7 @@ def over_noise(
     path: Path, curves: Mapping[str, Sequence[tuple[str, float]]], titles: Mapping[str, str]
 ) -> None:
     """Draw intent accuracy over the ratio of speech to noise, a line for each system."""
-    figure, (axis,) = _figure(1, 1, 7.0, 4.2)
+    figure, (axis,) = _figure(1, 7.0, 4.2)
     for system, points in curves.items():
         axis.plot(
             [label for label, _ in points], [100.0 * right for _, right in points],
@@ -72,18 +72,21 @@ def over_noise(
     axis.set_ylabel("intents right, %")
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
-    figure.tight_layout()
     _save(figure, path)
 
 
-def _figure(columns: int, rows: int, width: float, height: float) -> tuple[Any, Sequence[Any]]:
+def _figure(columns: int, width: float, height: float) -> tuple[Any, Sequence[Any]]:
+    """Make a row of panels with the same axes."""
     import matplotlib
 
     matplotlib.use("svg")
     matplotlib.rcParams |= {"svg.hashsalt": "edge-las", "font.size": 9}
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(rows, columns, figsize=(width * columns, height), squeeze=False)
+    size = (1.5 + width * columns, height)
+    figure, axes = pyplot.subplots(
+        1, columns, figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
+    )
     return figure, list(axes[0])
 
 

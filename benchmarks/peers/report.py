@@ -13,6 +13,11 @@ Results = Mapping[str, Any]
 
 _PLOTS = "plots"
 _DELAYS = ("delay_ms", "delay_cpu_ms")
+# Plots of bars: name, figure, what it is, whether on a logarithmic axis.
+_BARS = (
+    ("delay", "delay_cpu_ms_p50", "delay after the last sample, CPU ms (p50)", True),
+    ("memory", "peak_mb", "peak memory of the process, MB", False),
+)
 OURS, OURS_HELD = "edge-las", "edge-las-grammar"
 # The bars of the project: CPU at least so many times less, memory less than this share.
 _CPU_TIMES, _MEMORY_SHARE = 8.0, 0.5
@@ -175,21 +180,12 @@ def _draw(results: Results, folder: Path, stem: str) -> None:
         for name, systems in clean.items()
     }
     plots.accuracy_against_cost(folder / f"{stem}_cpu.svg", panels, titles)
-    for figure, what, log in (
-        ("delay_cpu_ms_p50", "delay after the last sample, CPU ms (p50)", True),
-        ("peak_mb", "peak memory of the process, MB", False),
-    ):
+    for name, figure, what, log in _BARS:
         values = {
-            name: {system: scores[figure] for system, scores in systems.items()}
-            for name, systems in clean.items()
+            set_name: {system: scores[figure] for system, scores in systems.items()}
+            for set_name, systems in clean.items()
         }
-        plots.bars(
-            folder / f"{stem}_{figure.partition('_')[0].replace('peak', 'memory')}.svg",
-            values,
-            titles,
-            what,
-            log,
-        )
+        plots.bars(folder / f"{stem}_{name}.svg", values, titles, what, log)
     curves = _curves(results)
     if curves:
         plots.over_noise(folder / f"{stem}_noise.svg", curves, titles)
