@@ -37,7 +37,7 @@ def test_one_voice_alone_is_heard_everywhere() -> None:
     assert cast(VOICES[-1:], 1) == {"train": VOICES[-1:], "dev": VOICES[-1:], "test": VOICES[-1:]}
 
 
-@pytest.mark.parametrize("minutes", [20.0, 55.0, 240.0])
+@pytest.mark.parametrize("minutes", [30.0, 55.0, 240.0])
 def test_the_minutes_are_what_was_asked_for(minutes: float) -> None:
     plan = make_plan(minutes, cast(VOICES, 1), jobs=1, decode_hours=3.0)
     assert plan.total_minutes == pytest.approx(minutes, abs=0.1)
