@@ -187,8 +187,8 @@ def main(arguments: list[str] | None = None) -> int:
     add("--noise", type=Path, required=True, metavar="DIR", help="folder of noise recordings")
     add("--limit", type=int, metavar="N", help="at most so many recordings of each data set")
     add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
-    add("--most-lost", type=float, default=0.02, metavar="SHARE",
-        help="of right texts that the gates may refuse (0.02)")
+    add("--most-lost", type=float, default=0.01, metavar="SHARE",
+        help="of right texts that the gates may refuse (0.01)")
     add("--write", action="store_true", help="write the settings into the model's manifest")
     # fmt: on
     progress = stopwatch()
