@@ -151,6 +151,10 @@ def _set_table(found: Mapping[str, Any], titles: Mapping[str, str]) -> Iterator[
     ]
     costs = ["CPU s for 1 s", "delay ms, p50 / p95", "of it CPU", "peak MB"]
     yield from markdown.table(["system", *heads, *costs], rows)
+    for system, scores in systems.items():
+        if scores["unknown_words"]:
+            yield ""
+            yield f"{titles[system]} has no pronunciation of: {', '.join(scores['unknown_words'])}."
 
 
 def _systems(results: Results) -> Iterator[str]:

@@ -34,6 +34,7 @@ def score_cell(cell: dict[str, Any], prepared: PreparedSet) -> dict[str, Any]:
         "load_s": cell["load_s"],
         "load_cpu_s": cell["load_cpu_s"],
         "disk": cell["disk"],
+        "unknown_words": cell.get("unknown_words", []),
         "date": cell["date"],
         "load_1min": cell["load_1min"],
     }

@@ -71,12 +71,35 @@ class PocketSphinx:
     """PocketSphinx in live mode; `held` = in the grammar, else with its default language model."""
 
     def __init__(self, setting: Setting, held: bool) -> None:
-        decoder_type = _peer("pocketsphinx").Decoder
         config: dict[str, Any] = {"samprate": SAMPLE_RATE_HZ, "loglevel": "FATAL"}
-        if held:
-            config |= {"lm": None, "fsg": str(setting.fsg)}
-        self._decoder = decoder_type(**config)
+        self._decoder = _peer("pocketsphinx").Decoder(**config, **({"lm": None} if held else {}))
         self._started = False
+        self.unknown_words: list[str] = []
+        if held and setting.fsg:
+            self._hold(setting.fsg)
+
+    def _hold(self, fsg: Path) -> None:
+        """Load a grammar; words that the dictionary lacks, and whose singular it lacks too, are left out."""
+        kept = []
+        for line in fsg.read_text(encoding="utf-8").splitlines(keepends=True):
+            kind, *fields = line.split()
+            if kind == "TRANSITION" and len(fields) == 4 and not self._knows(fields[3]):
+                self.unknown_words = sorted({*self.unknown_words, fields[3]})
+                continue
+            kept.append(line)
+        known = fsg.with_suffix(".known.fsg")
+        known.write_text("".join(kept), encoding="utf-8")
+        self._decoder.add_fsg("commands", self._decoder.read_fsg(str(known)))
+        self._decoder.activate_search("commands")
+
+    def _knows(self, word: str) -> bool:
+        """Tell whether a word has a pronunciation, or make that of a plural from its singular's."""
+        if self._decoder.lookup_word(word):
+            return True
+        singular = self._decoder.lookup_word(word.removesuffix("s")) if word.endswith("s") else None
+        if singular:
+            self._decoder.add_word(word, f"{singular} {_plural_sound(singular.split()[-1])}")
+        return bool(singular)
 
     def accept(self, pcm: Pcm) -> None:
         """Search on."""
@@ -91,6 +114,13 @@ class PocketSphinx:
         self._started = False
         found = self._decoder.hyp()
         return str(found.hypstr) if found else ""
+
+
+def _plural_sound(last: str) -> str:
+    """Give the sound of the ending after the last one of a word (CMU phones)."""
+    if last in ("S", "Z", "SH", "ZH", "CH", "JH"):
+        return "IH Z"
+    return "S" if last in ("P", "T", "K", "F", "TH") else "Z"
 
 
 class Whisper:

@@ -65,6 +65,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "load_1min": round(load_before, 2),
         "threads": len(os.listdir("/proc/self/task")),
         "disk": _disk(entry, setting),
+        "unknown_words": getattr(system, "unknown_words", []),
         "clips": heard,
     }
 

@@ -16,9 +16,10 @@ from benchmarks.peers import __main__ as peers
 from benchmarks.peers import cells, systems
 from benchmarks.peers.cells import EdgeModel, PreparedSet, measure_cell
 from benchmarks.peers.clips import Clip, ClipSet, label_sets
+from benchmarks.peers.grammars import finite_state_grammar
 from benchmarks.peers.report import check_bars, right
 from benchmarks.peers.score import score_cell
-from benchmarks.peers.systems import SYSTEMS, Setting, Whisper
+from benchmarks.peers.systems import SYSTEMS, PocketSphinx, Setting, Whisper
 from benchmarks.peers.worker import hear
 from edge_las.artifact import describe_files, load_manifest, write_manifest
 from edge_las.audio import level_dbfs, read_audio
@@ -26,6 +27,7 @@ from edge_las.domain.proof import Case
 from edge_las.errors import ConfigError, DeviceError
 from edge_las.grammar import GRAMMAR_NAME, phrases_grammar, save_grammar
 from edge_las.runtime.recognizer import default_model
+from edge_las.search.automaton import Automaton
 
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz'")
 WORDS = ["yes", "no", "up", "down", "bed", "cat", "happy"]
@@ -223,3 +225,13 @@ def test_pocketsphinx_hears_in_the_grammar(
     pcm = np.round(read_audio(made.files[name], 16000) * 32768).astype(np.int16)
     assert hear(system, pcm)["text"] in WORDS
     assert hear(system, pcm)["text"] in WORDS  # it is ready for another
+
+
+def test_pocketsphinx_makes_plurals_and_tells_what_it_cannot_say(tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx")
+    fsg = tmp_path / "commands.fsg"
+    grammar = phrases_grammar(["two lemonades", "a xyzzyq", "stop"], LETTERS, "en")
+    fsg.write_text(finite_state_grammar(Automaton(grammar)))
+    system = PocketSphinx(Setting(tmp_path, "onnx", None, fsg), held=True)
+    assert system.unknown_words == ["xyzzyq"]
+    assert hear(system, np.zeros(8000, np.int16))["text"] in ("", "stop", "two lemonades")
