@@ -80,7 +80,7 @@ def _figure(columns: int, width: float, height: float) -> tuple[Any, Sequence[An
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams |= {"svg.hashsalt": "edge-las", "font.size": 9}
+    matplotlib.rcParams |= {"svg.hashsalt": "edge-las", "svg.fonttype": "none", "font.size": 9}
     from matplotlib import pyplot
 
     size = (1.5 + width * columns, height)

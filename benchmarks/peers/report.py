@@ -29,9 +29,12 @@ whole, at its end. CPU seconds are those of the process while it recognizes, loa
 memory is of the whole process, Python with it. Texts are compared in lower case, without punctuation,
 numbers and titles spelled out.
 
+Systems were measured one after the other on a machine that did other work too: with a load average above
+its CPUs, delays and loading take longer than they would, CPU seconds hardly. Compare those.
+
 Exact: the whole text is right. Snapped: so is the sentence of the grammar with the fewest letters inserted,
-deleted or replaced; where edge-las said nothing, it stays nothing. The grammar is the list of the set's
-words, or that of the commands; PocketSphinx gets it as a finite-state grammar, Whisper only by snapping."""
+deleted or replaced; an empty text stays empty. The grammar is the list of the set's words, or that of the
+commands; PocketSphinx gets it as a finite-state grammar, Whisper only by snapping."""
 
 
 def write_report(results: Results, path: Path) -> None:
