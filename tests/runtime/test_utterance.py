@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from edge_las.errors import AudioError
 from edge_las.features import log_mel, num_frames
+from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.listener_stream import ListenerStream
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.runtime.utterance import Utterance
@@ -146,3 +149,45 @@ def test_tokens_are_bounded_by_duration(monkeypatch):
     result = Recognizer(setup).transcribe(say("one two"))
     assert setup.engine.speller_calls <= int(8 * result.duration_s) + 4 + 1
     assert not result.finished
+
+
+def test_spelled_ahead_the_end_is_there_at_once_and_the_same():
+    setup = tones.setup()
+    plain, ahead = Utterance(setup), Utterance(setup)
+    samples = say("one three two")
+    for utterance in (plain, ahead):
+        utterance.accept(samples)
+    ahead.spell_ahead()
+    calls = setup.engine.speller_calls, setup.engine.chunks
+    found = ahead.finish()
+    assert (setup.engine.speller_calls, setup.engine.chunks) == calls
+    expected = plain.finish()
+    assert (found.text, found.words, found.nbest) == (expected.text, expected.words, expected.nbest)
+    assert found.text == "one three two"
+    assert found.rtf > 0.0
+
+
+def test_what_comes_after_spelling_ahead_is_heard():
+    utterance = Utterance(tones.setup())
+    utterance.accept(say("one"))
+    utterance.spell_ahead()
+    utterance.accept(say("four"))
+    utterance.spell_ahead()
+    utterance.accept(np.zeros(0, dtype=np.float32))
+    utterance.accept(say("two"))
+    assert utterance.partial() == "one four two"
+    assert utterance.finish().text == "one four two"
+
+
+def test_the_gate_weighs_what_both_networks_say():
+    samples = say("one two")
+    setup = tones.setup()
+    heard = Recognizer(setup).transcribe(samples)
+    assert heard.text == "one two"
+    # By these weights speech is what the CTC head hears well: it is sure of "one" and "two".
+    config = ConfidenceConfig(speech_bias=-3.0, speech_heard=1.0)
+    for least, text in ((0.5, "one two"), (0.99999, "")):
+        strict = replace(setup, confidence=config, gate=replace(setup.gate, gate_min_speech=least))
+        assert Recognizer(strict).transcribe(samples).text == text
+    wary = replace(setup, gate=replace(setup.gate, gate_min_confidence=heard.confidence + 1e-6))
+    assert Recognizer(wary).transcribe(samples).text == ""

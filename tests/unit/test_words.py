@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edge_las.runtime.confidence import ConfidenceConfig, mean_prob
+from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.placing import place, token_spans
 from edge_las.runtime.words import words_of
 from edge_las.search.hypothesis import Hypothesis
@@ -56,7 +56,5 @@ def test_without_room_for_ctc_attention_tells_the_times_and_never_runs_back():
     assert starts == sorted(starts)
 
 
-def test_no_words_and_no_probabilities():
+def test_no_words():
     assert words(hypothesis((), ()), spikes(5, {}), 0.2) == ()
-    assert mean_prob([]) == 0.0
-    assert mean_prob([np.log(0.5), np.log(0.125)]) == pytest.approx(0.25)
