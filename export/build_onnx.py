@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import onnx
+
 from edge_las.manifest import EngineEntry
 from edge_las.train.model import LasModel
 from export.calibration import Feed
 from export.graphs import listener_graph, speller_graph
 from export.quantize import LISTENER_PLAN, SPELLER_PLAN, Observer, QuantizeConfig, quantize
-from export.to_onnx import describe, export_onnx
+from export.to_onnx import describe, export_onnx, shorten, strip
 
 LISTENER, SPELLER = "listener", "speller"
 
@@ -19,6 +21,21 @@ def build_float(model: LasModel, chunk_frames: int, folder: Path) -> EngineEntry
     for name, graph in graphs.items():
         export_onnx(graph, folder / f"{name}.onnx")
     return _entry("float", folder, ".onnx")
+
+
+def build_float16(float_folder: Path, folder: Path) -> EngineEntry:
+    """Write *.float16.onnx from float files; inputs and outputs stay float32."""
+    from onnxruntime.quantization.onnx_model import ONNXModel
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    for name in (LISTENER, SPELLER):
+        model = onnx.load(str(float_folder / f"{name}.onnx"))
+        half = convert_float_to_float16(model, keep_io_types=True)
+        ONNXModel(half).topological_sort()
+        strip(half)
+        shorten(half)
+        onnx.save(half, str(folder / f"{name}.float16.onnx"))
+    return _entry("float16", folder, ".float16.onnx")
 
 
 def observe(

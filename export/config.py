@@ -10,7 +10,7 @@ from export.parity import ParityConfig
 from export.quantize import QuantizeConfig
 
 ENGINES = ("onnx", "tflite")
-PRECISIONS = ("int8", "float")
+PRECISIONS = ("int8", "float16", "float")
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,5 @@ class ExportConfig:
                 raise ConfigError(f"engine is {engine!r}, must be one of {', '.join(ENGINES)}")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision is {self.precision!r}, must be one of {', '.join(PRECISIONS)}")
+        if self.precision == "float16" and self.engines != ("onnx",):
+            raise ConfigError("precision is 'float16', which is for engine onnx alone")

@@ -10,7 +10,7 @@ from edge_las.runtime.engine import load_engine
 from edge_las.train.model import LasModel
 from export.decoding import Decoded, compare, decode
 from export.efficiency import check_kernels, check_speed
-from export.parity import Form, ParityConfig, check_float, check_int8
+from export.parity import Form, ParityConfig, check_float, check_rounded
 from export.recordings import FloatArray, Recording, held_out
 from export.torch_engine import TorchEngine
 
@@ -47,8 +47,8 @@ def prove(
     forms = [float_form, *(released.form(engine) for engine in released.manifest.engines)]
     results: dict[str, dict[str, float]] = {}
     for form in (*_other_floats(reference, released), *forms):
-        if _is_int8(form):
-            results[form.label] = prove_int8(reference, released, form.engine.name, clips, config, progress)
+        if _precision(form) != "float":
+            results[form.label] = _prove_rounded(reference, released, form, clips, config, progress)
         else:
             found = results[form.label] = check_float(torch_form, form, clips, config)
             progress(f"{form.label}: equals torch to {max(found.values()):.1e}")
@@ -59,20 +59,21 @@ def prove(
     return results
 
 
-def prove_int8(
-    reference: Built, released: Built, engine: str, clips: Sequence[FloatArray], config: ParityConfig,
-    progress: Progress = lambda line: None,
+def _prove_rounded(
+    reference: Built, released: Built, form: Form, clips: Sequence[FloatArray], config: ParityConfig,
+    progress: Progress,
 ) -> dict[str, float]:  # fmt: skip
-    """Compare an engine's int8 form with float: the ONNX graphs by value, its own ones by speed.
-
-    Returns what was measured of its values. Raises: ParityError.
-    """
-    form = released.form(engine)
-    found = check_int8(reference.form("onnx"), form, clips, config)
+    """Compare a form with the float ONNX graphs by value, and int8 with its engine's own by speed."""
+    engine, is_int8 = form.engine.name, _precision(form) == "int8"
+    if not is_int8:
+        config = replace(config, min_snr_db=config.min_float16_snr_db)
+    found = check_rounded(reference.form("onnx"), form, clips, config)
     progress(
         f"{form.label}: encoded frames {found['encoded_snr_db']:.1f} dB above rounding, "
         f"Speller's probabilities {found['speller_distance']:.3f} off"
     )
+    if not is_int8:
+        return found
     if engine == "onnx":
         check_kernels(form.label, released.folder, released.manifest.engines[engine])
     speedup = check_speed(reference.form(engine), form, config)
@@ -102,5 +103,5 @@ def _torch_form(model: LasModel, manifest: Manifest) -> Form:
     return Form("torch", engine, replace(manifest, engines={engine.name: manifest.engines["onnx"]}))
 
 
-def _is_int8(form: Form) -> bool:
-    return form.manifest.engines[form.engine.name].precision == "int8"
+def _precision(form: Form) -> str:
+    return form.manifest.engines[form.engine.name].precision

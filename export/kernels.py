@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,27 @@ _INT8 |= dict.fromkeys(("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantiz
 _FLOAT = dict.fromkeys(("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"), 1)
 
 
-def count_onnx(path: Path, batch: int, frames: int) -> tuple[int, int]:
-    """Count the multiply-accumulates of one call: (in int8 kernels, all).
+@dataclass(frozen=True)
+class Work:
+    """Multiply-accumulates: those in int8 kernels, and all."""
+
+    int8: int = 0
+    total: int = 0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.int8 + other.int8, self.total + other.total)
+
+    def __mul__(self, times: int) -> "Work":
+        return Work(self.int8 * times, self.total * times)
+
+    @property
+    def int8_share(self) -> float:
+        """The share in int8 kernels."""
+        return self.int8 / self.total if self.total else 0.0
+
+
+def count_onnx(path: Path, batch: int, frames: int) -> Work:
+    """Count the work of one call.
 
     A dynamic first size is `batch`, a dynamic second one `frames`.
     """
@@ -24,7 +44,7 @@ def count_onnx(path: Path, batch: int, frames: int) -> tuple[int, int]:
     shapes = _shapes(model, heavy, batch, frames)
     counts = {node.name: _multiplies(node, shapes) for node in heavy}
     int8 = sum(counts[node.name] for node in heavy if node.op_type in _INT8)
-    return int8, sum(counts.values())
+    return Work(int8, sum(counts.values()))
 
 
 def unfused_layers(path: Path) -> tuple[int, int]:

@@ -4,12 +4,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+from export.kernels import Work
+
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _HEAVY = (*_CONVOLUTIONS, "FULLY_CONNECTED", "BATCH_MATMUL")
 
 
-def count_tflite(path: Path, batch: int, frames: int) -> tuple[int, int]:
-    """Count the multiply-accumulates of one call, padding included: (on int8 tensors, all)."""
+def count_tflite(path: Path, batch: int, frames: int) -> Work:
+    """Count the work of one call, padding included; what is on int8 tensors runs in int8 kernels."""
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils
 
@@ -25,7 +27,7 @@ def count_tflite(path: Path, batch: int, frames: int) -> tuple[int, int]:
             is_int8 = all(tensor.type == schema.TensorType.INT8 for tensor in factors)
             result = math.prod(map(int, subgraph.tensors[operator.outputs[0]].shape))
             counts[is_int8] += result * _terms(name, *(tuple(map(int, tensor.shape)) for tensor in factors))
-    return counts[True], counts[True] + counts[False]
+    return Work(counts[True], counts[True] + counts[False])
 
 
 def _terms(name: str, taken: tuple[int, ...], weight: tuple[int, ...]) -> int:

@@ -29,6 +29,7 @@ class ParityConfig:
     max_float_difference: float = 1e-4
     # int8 against float: the encoded frames and the keys of each clip.
     min_snr_db: float = 15.0
+    min_float16_snr_db: float = 40.0
     # int8 against float, mean total variation distance: the CTC head's probabilities, and the Speller's along
     # float's own tokens.
     max_distance: float = 0.1
@@ -100,16 +101,16 @@ def check_float(
     return worst
 
 
-def check_int8(
+def check_rounded(
     float_form: Form, form: Form, clips: Sequence[FloatArray], config: ParityConfig
 ) -> dict[str, float]:
-    """Compare an int8 form's Listener and Speller with the float form's.
+    """Compare the Listener and Speller of an int8 or float16 form with the float form's.
 
     Returns the worst SNRs in dB and the worst distances. Raises: ParityError with either.
     """
     worst: dict[str, float] = {}
     for number, samples in enumerate(clips):
-        for name, value in _measure_int8(float_form, form, samples, number).items():
+        for name, value in _measure_rounded(float_form, form, samples, number).items():
             is_ratio = name.endswith("_db")
             limit = config.min_snr_db if is_ratio else config.max_distance
             worst[name] = (min if is_ratio else max)(worst.get(name, value), value)
@@ -122,7 +123,7 @@ def check_int8(
     return worst
 
 
-def _measure_int8(float_form: Form, form: Form, samples: FloatArray, number: int) -> dict[str, float]:
+def _measure_rounded(float_form: Form, form: Form, samples: FloatArray, number: int) -> dict[str, float]:
     expected, got = float_form.listen(samples), form.listen(samples)
     return {
         "encoded_snr_db": snr_db(expected.encoded, got.encoded),

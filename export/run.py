@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
@@ -14,7 +13,7 @@ from edge_las.signing import load_private_key, sign
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.model import LasModel
-from export.build_onnx import build_float, build_int8, observe
+from export.build_onnx import build_float, build_float16, build_int8, observe
 from export.build_tflite import build_float_tflite, build_int8_tflite
 from export.calibration import CalibrationClip, Feed, choose, feeds_of, list_hash
 from export.config import ExportConfig
@@ -27,7 +26,6 @@ from export.to_tflite import need_tools
 from export.work import describe_work
 
 Progress = Callable[[str], None]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,8 @@ def export(
             _write_report(source, clips, reference, config, progress)
         if clips:
             entries = _quantize(source, clips, reference.folder, folder, config, progress)
+        elif config.precision == "float16":
+            entries = {"onnx": build_float16(reference.folder, folder)}
         else:
             entries = _float_entries(source, folder, config.engines, config, progress)
         released = _built(source, folder, entries, clips, config)
@@ -137,7 +137,7 @@ def _quantize(
 ) -> dict[str, EngineEntry]:  # fmt: skip
     entries = {}
     for engine in config.engines:
-        feeds = _feeds(source, clips, config, lambda line, engine=engine: progress(f"{engine} {line}"))
+        feeds = _feeds(source, clips, config, engine, progress)
         if engine == "onnx":
             entries[engine] = build_int8(observe(reference, feeds, config.quantize), folder)
         else:
@@ -150,7 +150,7 @@ def _write_report(
 ) -> None:
     """Write what each layer costs; before the proof, so that it is there where the proof fails."""
     assert config.report is not None
-    feeds = _feeds(source, clips, config, lambda line: progress(f"report {line}"))
+    feeds = _feeds(source, clips, config, "report", progress)
     observers = observe(reference.folder, feeds, config.quantize)
     longest = int(config.max_utterance_s * source.model.config.features.sample_rate)
     heard = [r.samples()[:longest] for r in held_out(source.recordings, config.report_clips)]
@@ -159,15 +159,11 @@ def _write_report(
 
 
 def _feeds(
-    source: Source, clips: list[CalibrationClip], config: ExportConfig, progress: Progress
+    source: Source, clips: list[CalibrationClip], config: ExportConfig, purpose: str, progress: Progress
 ) -> Iterator[tuple[list[Feed], list[Feed]]]:
     seconds = config.calibration.max_seconds
     seen = feeds_of(source.model, source.tokens, clips, config.chunk_frames, seconds)
-    return _counted(seen, len(clips), progress)
-
-
-def _counted(items: Iterator[T], total: int, progress: Progress) -> Iterator[T]:
-    for number, item in enumerate(items, start=1):
-        yield item
-        if number % 20 == 0 or number == total:
-            progress(f"calibration: {number} of {total} recordings")
+    for number, feeds in enumerate(seen, start=1):
+        yield feeds
+        if number % 20 == 0 or number == len(clips):
+            progress(f"{purpose} calibration: {number} of {len(clips)} recordings")

@@ -11,7 +11,7 @@ import onnx
 from edge_las.manifest import EngineEntry
 from edge_las.runtime.listener_stream import Heard
 from edge_las.search.config import BeamConfig
-from export.build_onnx import LISTENER
+from export.build_onnx import LISTENER, SPELLER
 from export.decoding import token_error_rate
 from export.gate import Built
 from export.parity import Form, lead, snr_db
@@ -97,8 +97,9 @@ def _with_graph(reference: Built, network: str, graph: onnx.ModelProto, folder: 
     path = folder / getattr(entry, network).file
     path.unlink()
     onnx.save(graph, str(path))
-    changed: EngineEntry = replace(entry, **{network: describe(path)})
-    return Built(folder, replace(reference.manifest, engines={"onnx": changed})).form("onnx")
+    graphs = {LISTENER: entry.listener, SPELLER: entry.speller, network: describe(path)}
+    engines = {"onnx": EngineEntry(entry.precision, graphs[LISTENER], graphs[SPELLER])}
+    return Built(folder, replace(reference.manifest, engines=engines)).form("onnx")
 
 
 def _cost(network: str, layer: str, form: Form, other: Form, spoken: Sequence[_Spoken]) -> LayerCost:

@@ -1,34 +1,16 @@
 """How many multiply-accumulates an utterance costs in each engine, and how many of them in int8 kernels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from edge_las.artifact import Manifest
 from edge_las.features import num_frames
+from export.kernels import Work, count_onnx
+from export.kernels_tflite import count_tflite
 from export.rates import usual_tokens
 
 # Lengths of speech that are counted for; none longer than the Speller takes at once.
 COUNTED_S = (5.0, 15.0)
-
-
-@dataclass(frozen=True)
-class Work:
-    """Multiply-accumulates."""
-
-    int8: int = 0
-    total: int = 0
-
-    def __add__(self, other: "Work") -> "Work":
-        return Work(self.int8 + other.int8, self.total + other.total)
-
-    def __mul__(self, times: int) -> "Work":
-        return Work(self.int8 * times, self.total * times)
-
-    @property
-    def int8_share(self) -> float:
-        """The share in int8 kernels."""
-        return self.int8 / self.total if self.total else 0.0
 
 
 def describe_work(folder: Path, manifest: Manifest) -> dict[str, dict[str, dict[str, float]]]:
@@ -73,17 +55,7 @@ def utterance_work(folder: Path, manifest: Manifest, engine: str, seconds: float
     steps = usual_tokens(manifest.speller.max_tokens_per_s, seconds)
     batch = int(manifest.search.get("beam_size", 1))
     entry = manifest.engines[engine]
-    chunk = _count(engine, folder / entry.listener.file, 1, listener.chunk_frames)
-    step = _count(engine, folder / entry.speller.file, batch, frames)
+    count = count_onnx if engine == "onnx" else count_tflite
+    chunk = count(folder / entry.listener.file, 1, listener.chunk_frames)
+    step = count(folder / entry.speller.file, batch, frames)
     return {"listener": chunk * chunks, "speller": step * steps}
-
-
-def _count(engine: str, path: Path, batch: int, frames: int) -> Work:
-    """Count one call of a graph."""
-    if engine == "onnx":
-        from export.kernels import count_onnx
-
-        return Work(*count_onnx(path, batch, frames))
-    from export.kernels_tflite import count_tflite
-
-    return Work(*count_tflite(path, batch, frames))

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edge_las.errors import ArtifactError
 from edge_las.runtime.engine import Array, State, load_engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,10 @@ class OtherPython:
         assert self._process.stdin and self._process.stdout
         pickle.dump((method, arguments), self._process.stdin)
         self._process.stdin.flush()
-        answer = pickle.load(self._process.stdout)
+        try:
+            answer = pickle.load(self._process.stdout)
+        except EOFError:
+            answer = ArtifactError("the other Python died of it")
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -44,13 +48,14 @@ class OtherPython:
 def main(folder: Path) -> None:
     from edge_las.artifact import load_manifest
 
-    engine = load_engine("tflite", folder, load_manifest(folder).engines, 1)
+    engine = None
     while True:
         try:
             method, arguments = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         try:
+            engine = engine or load_engine("tflite", folder, load_manifest(folder).engines, 1)
             answer = getattr(engine, method)(*arguments)
         except Exception as error:  # for the other side to raise
             answer = error

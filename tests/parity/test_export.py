@@ -13,7 +13,7 @@ import soundfile
 from onnx import numpy_helper
 
 from edge_las.artifact import Manifest, load_manifest, verify
-from edge_las.errors import ArtifactError
+from edge_las.errors import ArtifactError, ConfigError
 from edge_las.runtime.recognizer import Recognizer
 from export.__main__ import main
 from export.config import ExportConfig
@@ -44,6 +44,20 @@ def test_float_graphs_equal_torch_over_chunks_and_batches(tiny_float: Tiny) -> N
     assert len(states) == 6  # the input's and those of five blocks, each after twelve chunks
     assert {"whole_utterance", "encoded", "keys", "ctc_log_probs", "log_probs", "alignment"} < found.keys()
     assert max(found.values()) < 1e-5
+
+
+def test_float16_is_half_as_large_and_hears_the_same(tiny_float: Tiny, tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    manifest = make_artifact(folder, "float16")
+    for name, entry in manifest.files.items():
+        if name.endswith(".onnx"):
+            assert entry.size < 0.6 * tiny_float[1].files[name.replace(".float16", "")].size
+    assert {tensor.dtype for tensor in manifest.engines["onnx"].listener.inputs} == {"float32"}
+    assert manifest.parity["onnx float16"]["encoded_snr_db"] > 40.0
+    halves, floats = Recognizer.load(folder), Recognizer.load(tiny_float[0])
+    assert halves.transcribe(chirps(5, 3.0)).text == floats.transcribe(chirps(5, 3.0)).text
+    with pytest.raises(ConfigError, match="precision is 'float16', which is for engine onnx alone"):
+        ExportConfig(precision="float16", engines=("onnx", "tflite"))
 
 
 def test_every_heavy_operation_is_int8(tiny_int8: Tiny, tmp_path: Path) -> None:
@@ -138,7 +152,7 @@ def assert_report(path: Path) -> None:
         ({"checkpoint": "nowhere"}, "config.json: no such file or directory"),
         ({"--calibrate": "nowhere"}, "nowhere: neither manifest.tsv nor index.tsv is there"),
         ({"--engines": "tensorrt"}, "engine is 'tensorrt', must be one of onnx"),
-        ({"--precision": "int3"}, "precision is 'int3', must be one of int8, float"),
+        ({"--precision": "int3"}, "precision is 'int3', must be one of int8, float16, float"),
         ({"--search": "beam_size=wide"}, "--search beam_size=wide: is not KEY=NUMBER"),
     ],
 )

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from edge_las.artifact import Manifest, describe_files, write_manifest
 from edge_las.runtime.engine import Array, load_engine
 from export.decoding import Decoded, compare
-from export.parity import Form, ParityConfig, ParityError, check_float, check_int8, snr_db
+from export.parity import Form, ParityConfig, ParityError, check_float, check_rounded, snr_db
 from export.torch_engine import TorchEngine
 from tests.tiny_artifact import chirps, recordings, tiny_model
 
@@ -65,10 +65,10 @@ def test_a_wrong_delay_fails(tiny_float: Tiny) -> None:
 def test_one_wrong_weight_in_int8_fails(tiny_float: Tiny, tiny_int8: Tiny, tmp_path: Path) -> None:
     """Scales of one layer ten times too large, as a botched calibration would leave them."""
     reference = onnx_form(tiny_float)
-    assert check_int8(reference, onnx_form(tiny_int8), CLIPS[:1], ParityConfig())["encoded_snr_db"] > 15.0
+    assert check_rounded(reference, onnx_form(tiny_int8), CLIPS[:1], ParityConfig())["encoded_snr_db"] > 15.0
     broken = break_scale(tiny_int8, tmp_path)
     with pytest.raises(ParityError, match="encoded_snr_db of clip"):
-        check_int8(reference, onnx_form(broken, "broken"), CLIPS, ParityConfig())
+        check_rounded(reference, onnx_form(broken, "broken"), CLIPS, ParityConfig())
 
 
 def test_no_number_is_no_pass() -> None:

@@ -23,7 +23,7 @@ from export.calibration import CalibrationConfig, Feed, choose, feeds_of
 from export.efficiency import check_kernels, check_speed
 from export.gate import Built
 from export.graphs import Graph, ListenerChunk, listener_graph, speller_graph
-from export.parity import Form, ParityConfig, ParityError, check_int8
+from export.parity import Form, ParityConfig, ParityError, check_rounded
 from export.quantize import LISTENER_PLAN, Observer, Plan, QuantizeConfig, quantize
 from export.to_onnx import describe, export_onnx
 from export.torch_engine import TorchEngine
@@ -78,10 +78,10 @@ def test_trap_1_a_mask_that_takes_all_of_an_int8_range(
     calls = [[padded(step) for step in steps] for _, steps in feeds(model)]
     trap = with_files(tiny_int8, tmp_path, speller=int8(tmp_path / "speller.onnx", everything, calls))
     if distance is None:
-        check_int8(reference(tiny_int8, model), trap.form("onnx"), CLIPS, ParityConfig())
+        check_rounded(reference(tiny_int8, model), trap.form("onnx"), CLIPS, ParityConfig())
         return
     with pytest.raises(ParityError, match=distance):
-        check_int8(reference(tiny_int8, model), trap.form("onnx"), CLIPS, ParityConfig())
+        check_rounded(reference(tiny_int8, model), trap.form("onnx"), CLIPS, ParityConfig())
 
 
 def padded(feed: Feed) -> Feed:
@@ -115,10 +115,10 @@ def test_trap_3_normalisations_that_are_not_folded(tiny_int8: Tiny, tmp_path: Pa
         plan = Plan((*LISTENER_PLAN.operators, "Mul", "Sub"), LISTENER_PLAN.keep_float)
         form = with_files(tiny_int8, tmp_path, listener=int8(path, plan, calls)).form("onnx")
         if name == "folded":
-            assert check_int8(reference(tiny_int8, model), form, CLIPS, lenient)["encoded_snr_db"] > 12.0
+            assert check_rounded(reference(tiny_int8, model), form, CLIPS, lenient)["encoded_snr_db"] > 12.0
             continue
         with pytest.raises(ParityError, match="encoded_snr_db of clip"):
-            check_int8(reference(tiny_int8, model), form, CLIPS, lenient)
+            check_rounded(reference(tiny_int8, model), form, CLIPS, lenient)
 
 
 @torch.no_grad()
@@ -177,7 +177,7 @@ def test_trap_8_a_weight_that_is_used_twice(tiny_int8: Tiny, tmp_path: Path) -> 
     quantize_dynamic(tmp_path / "listener.onnx", tmp_path / "listener.dynamic.onnx", **options)
     trap = with_files(tiny_int8, tmp_path, listener=tmp_path / "listener.dynamic.onnx")
     with pytest.raises(ParityError, match="keys_snr_db of clip 0 is -?[0-3]"):
-        check_int8(reference(tiny_int8, model), trap.form("onnx"), CLIPS, ParityConfig())
+        check_rounded(reference(tiny_int8, model), trap.form("onnx"), CLIPS, ParityConfig())
 
 
 class TwiceUsed(nn.Module):
