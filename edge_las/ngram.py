@@ -1,7 +1,6 @@
 """A back-off n-gram model over tokens: a few sorted arrays, and the file that holds them."""
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +108,8 @@ def load_ngrams(path: str | Path, tokens: TokenTable) -> NgramModel:
 
     Raises: ConfigError naming the file if it is none, is damaged, or is of other tokens.
     """
+    import zipfile  # 10 ms that those without a language model need not wait
+
     try:
         # Opened by us: numpy would take any other file for a pickle, and refuse it in its own words.
         with zipfile.ZipFile(path) as held:
