@@ -22,9 +22,7 @@ from edge_las.domain.measure import (
     Heard,
     accuracy,
     choose,
-    hear,
-    load_heard,
-    save_heard,
+    hear_once,
     tokens_per_second,
 )
 from edge_las.domain.mixing import NEGATIVE, choose_real, copy_clips, hours_to_decode
@@ -183,13 +181,10 @@ class Build:
         """Recognize a split once."""
         grammar = hashlib.sha256(repr(self.compiled.grammar).encode()).hexdigest()
         trial = self._folder("heard", [draft.name, grammar, weight, rate])
-        rows = trial / f"{split}.jsonl"
-        if not rows.exists():
-            model = trial / "model"
+        model, clips = trial / "model", [clip for clip in corpus.clips if clip.split == split]
+        if not model.exists():
             assemble(self.compiled, draft, model, self.lm, Findings({"lm_weight": weight}, {}, rate))
-            clips = [clip for clip in corpus.clips if clip.split == split]
-            save_heard(rows, hear(model, corpus, clips))
-        return load_heard(rows)
+        return hear_once(model, corpus, clips, trial / f"{split}.jsonl")
 
     @cached_property
     def lm(self) -> NgramModel:

@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,13 @@ class Heard:
     loss: float
 
 
-def hear(artifact: Path, corpus: Corpus, clips: Sequence[Clip]) -> list[Heard]:
+def hear(artifact: Path, corpus: Corpus, clips: Sequence[Clip]) -> Iterator[Heard]:
     """Recognize clips with a domain's artifact, its threshold of rejection taken off."""
     recognizer = Recognizer.load(artifact)
     constraint = recognizer.setup.grammar
     assert constraint is not None
     watching = _Watching(constraint, recognizer.tokens)
     recognizer = Recognizer(replace(recognizer.setup, grammar=watching))
-    rows = []
     for clip in clips:
         watching.loss = math.inf
         intent = recognizer.transcribe(pcm_to_float(np.asarray(corpus.samples(clip)))).intent
@@ -56,8 +56,7 @@ def hear(artifact: Path, corpus: Corpus, clips: Sequence[Clip]) -> list[Heard]:
         expected = {"intent": match.intent, "slots": match.slots} if match else None
         found = intent if intent and intent["intent"] else None
         voice = clip.speaker.partition(" ")[0]
-        rows.append(Heard(clip.id, clip.dataset, clip.split, voice, expected, found, watching.loss))
-    return rows
+        yield Heard(clip.id, clip.dataset, clip.split, voice, expected, found, watching.loss)
 
 
 class _Watching(Constraint):
@@ -142,13 +141,22 @@ def tokens_per_second(corpus: Corpus, tokens: TokenTable) -> float:
     return round(1.1 * float(np.quantile(rates, 0.999)), 1) if rates else 0.0
 
 
-def save_heard(path: Path, rows: Sequence[Heard]) -> None:
-    """Write rows as lines of JSON, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
-    part.replace(path)
+def hear_once(artifact: Path, corpus: Corpus, clips: Sequence[Clip], file: Path) -> list[Heard]:
+    """Recognize clips and keep the rows in a file; a call that was ended goes on with the next clip."""
+    if file.exists():
+        return list(_read_rows(file))
+    part = file.with_name(file.name + ".part")
+    rows = list(_read_rows(part)) if part.exists() else []
+    with open(part, "w", encoding="utf-8") as written:
+        for row in chain(rows, hear(artifact, corpus, clips[len(rows) :])):
+            written.write(json.dumps(asdict(row)) + "\n")
+            written.flush()
+    part.replace(file)
+    return list(_read_rows(file))
 
 
-def load_heard(path: Path) -> list[Heard]:
-    """Read what `save_heard` wrote."""
-    return [Heard(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+def _read_rows(file: Path) -> Iterator[Heard]:
+    """Read what was kept, up to a line that was cut off."""
+    for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield Heard(**json.loads(line))

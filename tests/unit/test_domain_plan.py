@@ -1,10 +1,12 @@
 """Who speaks for whom, how the minutes are shared out, and where commands end and other speech begins."""
 
+import math
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from edge_las.domain import measure
 from edge_las.domain.casting import cast, speaker
 from edge_las.domain.measure import Heard, accuracy, choose, choose_threshold
 from edge_las.domain.mixing import NEGATIVE, choose_real, copy_clips
@@ -78,6 +80,28 @@ def test_the_language_model_counts_only_where_it_helps() -> None:
     assert choose({0.0: [*good, *bad, *others], 0.2: [*good, *good, *others]})[0] == 0.2
     # Better at commands, but it hears them in other speech outright.
     assert choose({0.0: [*good, *others], 0.2: [*good, *[heard(OTHER, GO, 0.0)] * 20]})[0] == 0.0
+
+
+def test_what_was_heard_is_not_heard_again(tmp_path, monkeypatch) -> None:
+    asked = []
+
+    def hear(artifact, corpus, clips):
+        for number in clips:
+            asked.append(number)
+            if number == 3 and len(asked) < 5:
+                raise KeyboardInterrupt
+            yield heard(OTHER, None, math.inf if number % 2 else 0.5 * number)
+
+    monkeypatch.setattr(measure, "hear", hear)
+    clips, file = list(range(5)), tmp_path / "rows.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        measure.hear_once(tmp_path, None, clips, file)
+    with open(tmp_path / "rows.jsonl.part", "a") as part:
+        part.write('{"id": "cut o')
+    rows = measure.hear_once(tmp_path, None, clips, file)
+    assert asked == [0, 1, 2, 3, 3, 4]
+    assert [row.loss for row in rows] == [0.0, math.inf, 1.0, math.inf, 2.0]
+    assert measure.hear_once(tmp_path, None, clips, file) == rows and len(asked) == 6
 
 
 def test_accuracy_counts_near_misses_apart() -> None:
