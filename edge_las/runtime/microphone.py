@@ -69,17 +69,15 @@ def input_devices() -> list[InputDevice]:
     hosts = module.query_hostapis()
     default = module.default.device[0]
     return [
-        InputDevice(
-            index,
-            entry["name"],
-            hosts[entry["hostapi"]]["name"],
-            entry["max_input_channels"],
-            round(entry["default_samplerate"]),
-            index == default,
-        )
+        _input_device(index, entry, hosts, index == default)
         for index, entry in enumerate(module.query_devices())
         if entry["max_input_channels"] > 0
     ]
+
+
+def _input_device(index: int, entry: Any, hosts: Any, is_default: bool) -> InputDevice:
+    host, rate_hz = hosts[entry["hostapi"]]["name"], round(entry["default_samplerate"])
+    return InputDevice(index, entry["name"], host, entry["max_input_channels"], rate_hz, is_default)
 
 
 def find_device(wanted: str | None) -> InputDevice:
@@ -199,11 +197,9 @@ class Microphone:
             return self._check()
         self._heard_at = time.monotonic()
         overflows, dropped = self._overflows, self._dropped_frames
-        new, self._reported = (
-            (overflows - self._reported[0], dropped - self._reported[1]),
-            (overflows, dropped),
-        )
-        return Block(self._resampler.accept(mono(samples)), new[0], new[1] / self.rate_hz)
+        reported, self._reported = self._reported, (overflows, dropped)
+        lost_s = (dropped - reported[1]) / self.rate_hz
+        return Block(self._resampler.accept(mono(samples)), overflows - reported[0], lost_s)
 
     def _check(self) -> Block:
         if self._stream.active and time.monotonic() - self._heard_at < _STALL_S:
