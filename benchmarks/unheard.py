@@ -37,9 +37,11 @@ def write_domain(path: Path, texts: list[str]) -> None:
 def run(options: argparse.Namespace) -> Results:
     """Build the domain, test it on the data set's dev recordings, and do the same with --compare."""
     manifest = options.speech / "manifest.tsv"
-    templates = options.out.with_name(options.out.name + ".yaml")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_domain(templates, texts_of(options.speech, options.dataset))
+    templates = options.templates
+    if templates is None:
+        templates = options.out.with_name(options.out.name + ".yaml")
+        templates.parent.mkdir(parents=True, exist_ok=True)
+        write_domain(templates, texts_of(options.speech, options.dataset))
     training = ["--base", options.base, "--speech", options.speech, "--leave-words-out"]
     training += ["--minutes", f"{options.minutes:g}", *options.more]
     _edge_las("domain", "build", templates, "--out", options.out, *training)
@@ -84,6 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     # fmt: off
     add("--speech", type=Path, required=True, metavar="DIR", help="recordings with manifest.tsv")
     add("--dataset", default="speech_commands", help="whose texts are the commands (default speech_commands)")
+    add("--templates", type=Path, metavar="FILE.yaml", help="commands in place of the data set's texts")
     add("--negatives", default="librispeech", metavar="NAME", help="other speech (default librispeech)")
     add("--words", action="store_true", help="only print the option that trains a base without them")
     add("--base", type=Path, metavar="CHECKPOINT", help="trained without them")

@@ -72,3 +72,14 @@ def test_builds_without_the_words_and_tests_on_the_dev_split(tmp_path, monkeypat
     assert "--no-train" in tests[2]
     assert all("split=dev" in call for call in tests if call[1] == "test")
     assert "words heard in training: commands 1.0" in capsys.readouterr().out
+    called.clear()
+    assert unheard.main([*options, "--templates", "digits.yaml"]) == 0
+    assert called[0][2] == "digits.yaml"
+
+
+def test_digit_strings_are_read_digit_by_digit(repo_dir) -> None:
+    domain = read_domain(repo_dir / "tests" / "data" / "domains" / "digits.yaml")
+    automaton = Automaton(compile_domain(domain, frozenset("abcdefghijklmnopqrstuvwxyz"))[0])
+    match = automaton.interpret("five oh seven")
+    assert match is not None and match.slots == {"d1": 5, "d2": 0, "d3": 7}
+    assert automaton.accepts(" ".join(["nine"] * 10)) and not automaton.accepts(" ".join(["nine"] * 11))
