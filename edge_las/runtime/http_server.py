@@ -71,6 +71,8 @@ class _Refused(asyncio.Protocol):
 
 
 class _Api:
+    """The requests that are answered, and the connections they come by."""
+
     def __init__(self, service: Service) -> None:
         self._service = service
         # Connections whose request has not begun, and what will cut them off.
@@ -104,7 +106,9 @@ class _Api:
     @web.middleware
     async def _answered(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Answer errors as OpenAI does, and close: a connection is for one request."""
-        self._silent.pop(request.protocol).cancel()
+        timer = self._silent.pop(request.protocol, None)
+        if timer is not None:  # else it is just being cut off
+            timer.cancel()
         try:
             response: web.StreamResponse = await handler(request)
         except ClientError as error:
