@@ -28,7 +28,7 @@ class Case:
 def read_cases(path: Path, automaton: Automaton, only: Mapping[str, str] | None = None) -> list[Case]:
     """Read manifest.tsv (path, text, maybe intent and slots) or label.json; `only` rows with these values.
 
-    The latter is a list of such objects, or an object of them by path.
+    The latter is a list of such objects, or an object of them by path; an intent of null is no command.
     Without an intent the grammar reads it from the text; a text that it does not know is no command.
     Raises: ConfigError naming the file, and the row that is wrong.
     """
@@ -86,7 +86,8 @@ def _rows(path: Path) -> Iterable[dict[str, Any]]:
         rows = [{"path": name, **row} for name, row in rows.items()]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ConfigError(f"{path}: not a list of objects, nor an object of them by path")
-    return rows
+    # Known to be no command, whatever was said.
+    return [{"text": "", **row} if row.get("intent", "") is None else row for row in rows]
 
 
 def understand(recognizer: Recognizer, cases: Sequence[Case]) -> list[dict[str, Any] | None]:

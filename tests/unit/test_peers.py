@@ -23,7 +23,7 @@ from benchmarks.peers.systems import SYSTEMS, PocketSphinx, Setting, Whisper
 from benchmarks.peers.worker import hear
 from edge_las.artifact import describe_files, load_manifest, write_manifest
 from edge_las.audio import level_dbfs, read_audio
-from edge_las.domain.proof import Case
+from edge_las.domain.proof import Case, read_cases
 from edge_las.errors import ConfigError, DeviceError
 from edge_las.grammar import GRAMMAR_NAME, phrases_grammar, save_grammar
 from edge_las.runtime.recognizer import default_model
@@ -113,6 +113,25 @@ def test_labelled_recordings_are_mixed_at_the_ratio(commands: Path, domain: Path
             assert level_dbfs(speech) - level_dbfs(added) == pytest.approx(mixed.snr_db, abs=0.05)
     with pytest.raises(ConfigError, match="has no grammar"):
         label_sets(commands, default_model(), 2, None, [])
+
+
+def test_labels_are_an_object_by_file(tmp_path: Path) -> None:
+    labels = tmp_path / "label.json"
+    labels.write_text(
+        '{"a.wav": {"intent": "phrase", "slots": {"phrase": "yes"}}, "b.wav": {"intent": null}}'
+    )
+    automaton = Automaton(phrases_grammar(WORDS, LETTERS, "en"))
+    assert read_cases(labels, automaton) == [
+        Case(tmp_path / "a.wav", "phrase", {"phrase": "yes"}),
+        Case(tmp_path / "b.wav", None, {}),
+    ]
+    for wrong, message in (
+        ('{"a.wav": 1}', "nor an object of them"),
+        ('{"a.wav": {}}', "row 1: has no path"),
+    ):
+        labels.write_text(wrong)
+        with pytest.raises(ConfigError, match=f"label.json: .*{message}"):
+            read_cases(labels, automaton)
 
 
 @pytest.mark.parametrize(
