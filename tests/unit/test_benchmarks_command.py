@@ -25,12 +25,12 @@ def test_results_are_written_whole_and_shown(tmp_path: Path, capsys: pytest.Capt
         read_json(out, "probe")
 
 
-@pytest.mark.parametrize("name", ["accuracy", "latency", "memory", "tune"])
+@pytest.mark.parametrize("name", ["accuracy", "latency", "memory", "tune", "confidence", "live", "commands"])
 def test_an_error_is_one_line_and_status_2(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main = importlib.import_module(f"benchmarks.{name}").main
-    noise = ["--noise", str(tmp_path)] if name == "tune" else []
+    noise = ["--noise", str(tmp_path)] if name == "confidence" else []
     missing = str(tmp_path / "nowhere")
     assert main(["--speech", missing, "--model", missing, *noise]) == 2
     captured = capsys.readouterr()
