@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Word:
-    """A word, when it was spoken, and the geometric mean of its tokens' probabilities."""
+    """A word, when it was spoken, and the probability that it is right."""
 
     word: str
     start_s: float
@@ -28,7 +28,7 @@ class Alternative:
 class Result:
     """The recognition of one recording.
 
-    confidence is the geometric mean of the token probabilities, 0 without text; nbest is best first.
+    confidence is the probability that every word is right, 0 without text; nbest is best first.
     latency_ms runs from the delivery of the last samples to the text; rtf is processing time / duration.
     finished is False where a limit cut the text off.
     """
@@ -91,12 +91,9 @@ def join_results(pieces: Sequence[Result]) -> Result:
 
 
 def _joint_confidence(pieces: Sequence[Result]) -> float:
-    """Average in logs, each piece weighing as many words as it has."""
-    spoken = [piece for piece in pieces if piece.words]
-    if not spoken or min(piece.confidence for piece in spoken) <= 0.0:
-        return 0.0
-    total = sum(math.log(piece.confidence) * len(piece.words) for piece in spoken)
-    return math.exp(total / sum(len(piece.words) for piece in spoken))
+    """Multiply: all is right if every piece is."""
+    spoken = [piece.confidence for piece in pieces if piece.text]
+    return math.prod(spoken) if spoken else 0.0
 
 
 def _joint_nbest(pieces: Sequence[Result]) -> tuple[Alternative, ...]:

@@ -93,7 +93,7 @@ def test_results_are_joined():
     joined = join_results([result("one two", -1.0, 0.8), result("", 0.0), result("three", -2.0, 0.2)])
     assert joined.text == "one two three"
     assert [word.start_s for word in joined.words] == pytest.approx([0.0, 0.1, 4.0])
-    assert joined.confidence == pytest.approx((0.8 * 0.8 * 0.2) ** (1 / 3))
+    assert joined.confidence == pytest.approx(0.8 * 0.2)
     assert [item.text for item in joined.nbest] == ["one two three", "one twos three"]
     assert [item.score for item in joined.nbest] == pytest.approx([-3.0, -4.0])
     assert (joined.duration_s, joined.latency_ms) == (6.0, 7.0)
