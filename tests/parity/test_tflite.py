@@ -218,10 +218,11 @@ def test_tflite_runtime_runs_the_recipe(built, tflite_python, tmp_path):
 def test_trap_7_recipes_that_tflite_runtime_computes_wrong(
     built, tflite_python, tmp_path, monkeypatch, recipe
 ):
-    """LiteRT is right with the first two; tflite-runtime 2.14 loads all three and gives something else."""
+    """LiteRT is right with the first two; the old runtime takes one scale for all, or fails on 4 bits."""
     model, _ = tiny_model()
-    with torch.no_grad():  # so that a wrong embedding changes what is spelled
-        model.speller.embedding.weight *= 10.0
+    with torch.no_grad():  # so that another row's scale is a wrong one, and the token makes a difference
+        model.speller.embedding.weight *= torch.logspace(0.0, 1.0, model.num_tokens)[:, None]
+        model.speller.out.weight *= 8.0
     export_speller(model, tmp_path / "float.tflite", monkeypatch)
     quantize_weights(tmp_path / "float.tflite", tmp_path / "trap.tflite", recipe)
     trap, torch_engine = swapped(built, tmp_path / "trap.tflite", "speller"), TorchEngine(model)

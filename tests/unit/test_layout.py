@@ -15,7 +15,7 @@ ALLOWED = {
     "benchmarks": {"core", "runtime"},
 }
 # Proving needs the very runtime that a device runs, and what it is told goes into the manifest.
-PROOF = ("parity", "gate", "decoding", "torch_engine", "package")
+PROOF = ("parity", "gate", "decoding", "efficiency", "sensitivity", "torch_engine", "package")
 PEERS = ("cells", "clips", "grammars", "score", "texts")
 EXCEPTIONS = {f"export/{name}.py": {"runtime", "search"} for name in PROOF}
 # Trying search settings means calling the search.
