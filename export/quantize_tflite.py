@@ -85,6 +85,7 @@ def quantize_tflite(observer: TfliteObserver, target: Path) -> None:
     target.unlink(missing_ok=True)
     result.export_model(str(target))
     mend_outputs(target)
+    add_biases(target)
     shorten_tflite(target)
 
 
@@ -103,6 +104,49 @@ def mend_outputs(path: Path) -> None:
         displaced = iter([index for index in named if index not in set(subgraph.outputs)])
         subgraph.outputs = [index if index in named else next(displaced) for index in subgraph.outputs]
     flatbuffer_utils.write_model(model, str(path))
+
+
+def add_biases(path: Path) -> None:
+    """Give int8 dense layers that have no bias one of zeros.
+
+    tflite-runtime 2.14 on 32-bit ARM reads a bias for four rows and more, be there one or not, and dies.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(path))
+    dense = [
+        max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.FULLY_CONNECTED
+        for code in model.operatorCodes
+    ]
+    for subgraph in model.subgraphs:
+        for operator in subgraph.operators:
+            if dense[operator.opcodeIndex] and (len(operator.inputs) < 3 or operator.inputs[2] < 0):
+                inputs = subgraph.tensors[operator.inputs[0]], subgraph.tensors[operator.inputs[1]]
+                if all(tensor.type == schema.TensorType.INT8 for tensor in inputs):
+                    operator.inputs = [*operator.inputs[:2], len(subgraph.tensors)]
+                    subgraph.tensors.append(_zero_bias(model, *inputs))
+    flatbuffer_utils.write_model(model, str(path))
+
+
+def _zero_bias(model: Any, x: Any, weight: Any) -> Any:
+    """Make the bias of a layer, in units of its products."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    bias, rows = schema.TensorT(), int(weight.shape[0])
+    bias.name, bias.shape, bias.type = weight.name + b"_bias", [rows], schema.TensorType.INT32
+    bias.quantization = schema.QuantizationParametersT()
+    bias.quantization.scale = np.float32(x.quantization.scale[0]) * np.asarray(weight.quantization.scale)
+    bias.quantization.zeroPoint = np.zeros(len(bias.quantization.scale), dtype=np.int64)
+    data = np.zeros(4 * rows, dtype=np.uint8)
+    known = (
+        n for n, b in enumerate(model.buffers) if n and b.data is not None and bytes(b.data) == bytes(data)
+    )
+    bias.buffer = next(known, len(model.buffers))
+    if bias.buffer == len(model.buffers):
+        model.buffers.append(schema.BufferT())
+        model.buffers[-1].data = data
+    return bias
 
 
 def _quantizer(source: Path, plan: TflitePlan) -> Any:

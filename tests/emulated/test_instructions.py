@@ -12,7 +12,7 @@ from tests.emulated.conftest import Boards
 
 pytestmark = pytest.mark.emulated
 
-TINY = Path(__file__).resolve().parents[1] / "data" / "tiny_both"
+BY_HEART = Path(__file__).resolve().parents[1] / "data" / "by_heart"
 BUNDLED = default_model()
 REPEATABLE = 0.005
 
@@ -52,13 +52,13 @@ def check_baseline(counts: Counts, model: Path, engine: str, cpu: str) -> None:
 
 
 def test_counts_are_alike_from_run_to_run(counted, boards: Boards, counter: Path):
-    first = counted(TINY, "onnx", "cortex-a72")
-    assert compare(count(boards("cortex-a72"), counter, TINY, "onnx"), first, REPEATABLE) == []
+    first = counted(BY_HEART, "onnx", "cortex-a72")
+    assert compare(count(boards("cortex-a72"), counter, BY_HEART, "onnx"), first, REPEATABLE) == []
 
 
 @pytest.mark.parametrize("engine", ["onnx", "tflite"])
-def test_the_tiny_model_takes_what_it_took(counted, engine: str):
-    check_baseline(counted(TINY, engine, "cortex-a72"), TINY, engine, "cortex-a72")
+def test_the_model_by_heart_takes_what_it_took(counted, engine: str):
+    check_baseline(counted(BY_HEART, engine, "cortex-a72"), BY_HEART, engine, "cortex-a72")
 
 
 @pytest.mark.skipif(not BUNDLED.is_dir(), reason="no model is bundled")

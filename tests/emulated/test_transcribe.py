@@ -14,35 +14,33 @@ from tests.emulated.conftest import Boards
 pytestmark = pytest.mark.emulated
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-MODELS = [path for path in (default_model(), DATA / "tiny_both") if path.is_dir()]
+MODELS = [path for path in (default_model(), DATA / "by_heart") if path.is_dir()]
 CASES = [(model, engine) for model in MODELS for engine in load_manifest(model).engines]
 LEGACY_MODELS = [model for model, engine in CASES if engine == "tflite"]
 
-# Of the log probability of a whole text. int8 kernels are alike bit for bit where features are; rounding in
-# features, attention and search is what differs. Seen: 0.13 % on arm64, 0.3 % on armhf.
-SCORE_TOLERANCE = 0.01
+# int8 kernels are alike bit for bit; rounding in features, attention and search is not. Seen on these clips:
+# confidences differ by 0.0003 on arm64 and 0.002 on armhf, scores of texts by 0.07 and 0.3.
+CONFIDENCE_TOLERANCE = 0.02
+NEARLY_AS_GOOD = 0.5
 
 
-def transcribe(board: Board, folder: Path, model: Path, engine: str, *options: str) -> dict[str, Any]:
+def transcribe(board: Board, folder: Path, model: Path, engine: str) -> dict[str, Any]:
     clips = sorted(path for path in (DATA / "clips").iterdir() if path.suffix in (".wav", ".flac", ".opus"))
     command = ["-m", "edge_las", "transcribe", "--json", "--model", str(model), "--engine", engine]
-    printed = board.run([*command, *options, *map(str, clips)], folder)
+    printed = board.run([*command, *map(str, clips)], folder)
     results = {Path(line["file"]).name: line for line in map(json.loads, printed.splitlines())}
     assert len(results) == len(clips)
     return results
 
 
 def check_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Same texts, of the same scores; where the second best is as good as the best either may win."""
+    """Same texts and confidences; where the second best text is nearly as good, either may win."""
     assert any(result["text"] for result in expected.values())
     for name, want in expected.items():
         got, scores = found[name], [alternative["score"] for alternative in want["nbest"]]
-        margin = SCORE_TOLERANCE * max(1.0, *map(abs, scores[:1]))
-        contested = len(scores) > 1 and scores[0] - scores[1] < margin
+        contested = len(scores) > 1 and scores[0] - scores[1] < NEARLY_AS_GOOD
         assert got["text"] == want["text"] or contested, name
-        assert (
-            got["nbest"][0]["score"] == pytest.approx(scores[0], abs=margin) if scores else not got["nbest"]
-        )
+        assert got["confidence"] == pytest.approx(want["confidence"], abs=CONFIDENCE_TOLERANCE), name
         assert got["duration_s"] == want["duration_s"]
 
 
@@ -64,10 +62,14 @@ def test_arm64_hears_what_x86_64_hears(boards: Boards, expected, tmp_path, cpu, 
 @pytest.mark.parametrize("model", LEGACY_MODELS, ids=lambda model: model.name)
 def test_armhf_hears_with_tflite_runtime_what_x86_64_hears(boards: Boards, tmp_path, model):
     target = boards("cortex-a7")
-    # Greedy: with int8 weights tflite-runtime 2.14 dies on armhf at batches of four (docs/devices.md).
-    options = (model, "tflite", "--beam", "1")
-    expected = transcribe(boards("host-legacy"), tmp_path, *options)
-    check_same(transcribe(target, tmp_path, *options), expected)
+    expected = transcribe(boards("host-legacy"), tmp_path, model, "tflite")
+    check_same(transcribe(target, tmp_path, model, "tflite"), expected)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "tflite"])
+def test_the_reference_is_what_was_said(boards: Boards, tmp_path, transcripts, engine):
+    heard = transcribe(boards("host"), tmp_path, DATA / "by_heart", engine)
+    assert {name: result["text"] for name, result in heard.items()} == transcripts
 
 
 @pytest.mark.parametrize("cpu", ["cortex-a72", "cortex-a7"])
