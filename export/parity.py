@@ -28,7 +28,7 @@ class ParityConfig:
     # Float forms: the largest difference, relative to the largest value where that is above 1.
     max_float_difference: float = 1e-4
     # int8 against float: the encoded frames and the keys of each clip.
-    min_snr_db: float = 15.0
+    min_snr_db: float = 12.0
     min_float16_snr_db: float = 40.0
     # int8 against float, mean total variation distance: the CTC head's probabilities, and the Speller's along
     # float's own tokens.
