@@ -3,17 +3,25 @@
 import argparse
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_las.artifact import describe_files, load_manifest, write_manifest
 from edge_las.cli import main
+from edge_las.errors import ArtifactError
+from edge_las.grammar import phrases_grammar
+from edge_las.ngram import NGRAM_NAME, save_ngrams
+from edge_las.ngram_estimate import estimate
 from edge_las.runtime import listen
+from edge_las.runtime.constraint import alphabet_of
 from edge_las.runtime.device import load_profile, profiles_dir
 from edge_las.runtime.recognizer import Recognizer
 from tests.runtime.test_cli import write_wav
 from tests.runtime.test_live import SPEECH, model, only, silence  # noqa: F401
-from tests.runtime.tone_engine import say
+from tests.runtime.tone_engine import TABLE, say
 
 PROFILE = load_profile("raspberry_pi_5")
 
@@ -110,3 +118,21 @@ def test_texts_that_are_not_sure_enough_are_kept_back(model, tmp_path, capsys): 
     with pytest.raises(SystemExit):
         main(["listen", "--wav", file, "--min-confidence", "2"])
     assert "'2' is not a number from 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("weight", "names"), [(0.4, ["NgramScorer"]), (0.0, [])])
+def test_an_artifact_may_hold_a_language_model(weight, names, model, tmp_path):  # noqa: F811
+    folder = Path(model)
+    save_ngrams(folder / NGRAM_NAME, estimate(["one two", "four"], 3, TABLE), TABLE)
+    manifest = load_manifest(folder)
+    files = describe_files(folder, [*manifest.files, NGRAM_NAME])
+    write_manifest(folder, replace(manifest, files=files, search={**manifest.search, "lm_weight": weight}))
+    recognizer = Recognizer.load(folder)
+    assert [type(scorer).__name__ for scorer in recognizer.setup.scorers] == names
+    assert recognizer.transcribe(say("one two")).text == "one two"
+    # It stays in place under a grammar.
+    held = recognizer.with_grammar(phrases_grammar(["one two"], alphabet_of(TABLE), "en"))
+    assert held.setup.scorers == recognizer.setup.scorers
+    (folder / NGRAM_NAME).write_bytes(b"damaged")
+    with pytest.raises(ArtifactError, match=r"lm\.npz: has 7 bytes"):
+        Recognizer.load(folder)
