@@ -21,6 +21,7 @@ from export.parity import ParityError
 from export.run import Source, export
 from export.sensitivity import EVERYTHING
 from tests.tiny_artifact import PARITY, chirps, make_artifact, make_checkpoint, recordings, tiny_model
+from tests.unit.test_signing import write_keys
 
 Tiny = tuple[Path, Manifest]
 
@@ -124,8 +125,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     arguments = [str(checkpoint), "--out", str(out), "--calibrate", str(speech), "--name", "chirpy"]
     arguments += ["--dev-clips", "2", "--max-token-errors", "2", "--min-speedup", "0"]
     arguments += ["--search", "beam_size=2", "--report", str(tmp_path / "layers.md")]
-    assert main(arguments) == 0
-    manifest = load_manifest(out)
+    private, public = write_keys(tmp_path / "keys")
+    assert main([*arguments, "--sign", str(private)]) == 0
+    manifest = load_manifest(out, require_signature=public)
     assert manifest.name == "chirpy" and manifest.search["beam_size"] == 2
     assert manifest.provenance.calibration.clips == 6
     assert manifest.parity["torch"] == {"token_error_rate": 0.0}
@@ -153,6 +155,7 @@ def assert_report(path: Path) -> None:
         ({"--calibrate": "nowhere"}, "nowhere: neither manifest.tsv nor index.tsv is there"),
         ({"--engines": "tensorrt"}, "engine is 'tensorrt', must be one of onnx"),
         ({"--precision": "int3"}, "precision is 'int3', must be one of int8, float16, float"),
+        ({"--sign": "no.pem"}, "no.pem: no such file or directory"),
         ({"--search": "beam_size=wide"}, "--search beam_size=wide: is not KEY=NUMBER"),
     ],
 )
