@@ -88,7 +88,6 @@ def _configs(options: argparse.Namespace) -> list[tuple[Path, ExportConfig]]:
         language=options.language,
         engines=tuple(options.engines.split(",")),
         max_utterance_s=options.max_utterance_s,
-        report=options.report,
         sign=options.sign,
         search=dict(_setting(text) for text in options.search),
         accuracy=_read_json(options.accuracy) if options.accuracy else {},
@@ -103,10 +102,13 @@ def _configs(options: argparse.Namespace) -> list[tuple[Path, ExportConfig]]:
     )
     precisions = options.precision.split(",")
     several = len(precisions) > 1
-    return [
-        (options.out / precision if several else options.out, replace(base, precision=precision))
-        for precision in precisions
-    ]
+    configs = []
+    for precision in precisions:
+        # Of several precisions the report is of int8's.
+        report = options.report if precision == "int8" or not several else None
+        out = options.out / precision if several else options.out
+        configs.append((out, replace(base, precision=precision, report=report)))
+    return configs
 
 
 def _setting(text: str) -> tuple[str, int | float]:

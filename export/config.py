@@ -47,5 +47,9 @@ class ExportConfig:
                 raise ConfigError(f"engine is {engine!r}, must be one of {', '.join(ENGINES)}")
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision is {self.precision!r}, must be one of {', '.join(PRECISIONS)}")
+        if self.report and self.precision != "int8":
+            raise ConfigError(f"report is of what int8 costs, precision is {self.precision!r}")
+        if self.report and not self.report.parent.is_dir():
+            raise ConfigError(f"{self.report}: no such folder to write to")
         if self.precision == "float16" and self.engines != ("onnx",):
             raise ConfigError("precision is 'float16', which is for engine onnx alone")

@@ -155,6 +155,8 @@ def assert_report(path: Path) -> None:
         ({"--calibrate": "nowhere"}, "nowhere: neither manifest.tsv nor index.tsv is there"),
         ({"--engines": "tensorrt"}, "engine is 'tensorrt', must be one of onnx"),
         ({"--precision": "int3"}, "precision is 'int3', must be one of int8, float16, float"),
+        ({"--report": "nowhere/layers.md"}, "nowhere/layers.md: no such folder to write to"),
+        ({"--report": "x.md", "--precision": "float"}, "report is of what int8 costs, precision is 'float'"),
         ({"--sign": "no.pem"}, "no.pem: no such file or directory"),
         ({"--search": "beam_size=wide"}, "--search beam_size=wide: is not KEY=NUMBER"),
     ],
@@ -175,11 +177,11 @@ def test_errors_are_one_line(
 def test_several_precisions_go_into_folders(tmp_path: Path) -> None:
     from export.__main__ import _configs, _parser
 
-    options = _parser().parse_args(["c", "--out", "d", "--calibrate", "s", "--precision", "int8,float"])
-    assert [(out, config.precision) for out, config in _configs(options)] == [
-        (Path("d/int8"), "int8"),
-        (Path("d/float"), "float"),
+    arguments = ["c", "--out", "d", "--calibrate", "s", "--precision", "int8,float", "--report", "x.md"]
+    found = [
+        (out, config.precision, config.report) for out, config in _configs(_parser().parse_args(arguments))
     ]
+    assert found == [(Path("d/int8"), "int8", Path("x.md")), (Path("d/float"), "float", None)]
 
 
 def _optimized(path: Path, scratch: Path) -> Counter[str]:
