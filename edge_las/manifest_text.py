@@ -51,7 +51,9 @@ def parse(data: bytes) -> Any:
 def _check_seal(data: bytes, digest: Any) -> None:
     if digest is None:
         raise ArtifactError(f"{MANIFEST_NAME}: {SEAL} is missing")
-    head, found, tail = data.rpartition(str(digest).encode("utf-8", "replace"))
+    if not isinstance(digest, str) or len(digest) != len(_ZEROS):
+        raise ArtifactError(f"{MANIFEST_NAME}: {SEAL} is no SHA-256")
+    head, found, tail = data.rpartition(digest.encode("utf-8", "replace"))
     if not found or sha256(head + _ZEROS.encode() + tail).hexdigest() != digest:
         raise ArtifactError(f"{MANIFEST_NAME}: is damaged: its SHA-256 is not its {SEAL}")
 

@@ -402,6 +402,12 @@ def test_thousands_of_damaged_manifests_give_artifact_errors_only(folder: Path) 
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("seal", [None, "", 5, [], {}, True, "0" * 64, "\ud800" * 64, "A" * 64])
+def test_seals_that_are_none_are_refused(values: dict[str, Any], seal: Any) -> None:
+    with pytest.raises(ArtifactError, match="manifest_sha256"):
+        parse(json.dumps({**values, "manifest_sha256": seal}).encode())
+
+
 def test_every_flipped_bit_of_a_manifest_is_noticed(folder: Path) -> None:
     """Of what is free in its values too: a name, a measured accuracy, white space."""
     whole = (folder / "manifest.json").read_bytes()
