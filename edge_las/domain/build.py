@@ -1,11 +1,13 @@
 """From a page of sentence templates to a model that was trained for them, in steps that are kept."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +34,7 @@ from edge_las.domain.synthesize import describe_plan, synthesize
 from edge_las.domain.teach import domain_recipe, teach
 from edge_las.domain.texts import COMMAND, domain_texts
 from edge_las.domain.voices import list_voices
+from edge_las.errors import ConfigError
 from edge_las.ngram import NgramModel
 from edge_las.tokens import TokenTable
 from edge_las.train.corpus import INDEX_FILE, Corpus
@@ -99,9 +102,16 @@ class Build:
         return [str(self.compiled), f"{heard}; {kept_line}", *self.plan.lines(), f"   kept in   {self.work}"]
 
     def run(self) -> dict[str, Any]:
-        """Do what is not yet done; return what was measured on voices that were kept back."""
-        began = time.monotonic()
+        """Do what is not yet done; return what was measured on voices that were kept back.
+
+        Raises: ConfigError if another build is at work in the same folder.
+        """
         self.work.mkdir(parents=True, exist_ok=True)
+        with alone_in(self.work):
+            return self._run_steps()
+
+    def _run_steps(self) -> dict[str, Any]:
+        began = time.monotonic()
         speech = self._step("speech", self._speak)
         real = self._step("real", self._choose_real) if self.config.speech else None
         heard = [speech, *([real] if real else [])]
@@ -195,6 +205,20 @@ class Build:
         """Name a step's folder by what it is made of: nothing is used for what it was not made for."""
         text = json.dumps(contents, sort_keys=True, default=str)
         return self.work / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other builds out of a folder; a build that is killed lets go of it.
+
+    Raises: ConfigError if one is there.
+    """
+    with open(folder / "lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"{folder}: another build is at work there") from None
+        yield
 
 
 def _spread(clips: Sequence[Any], count: int) -> list[Any]:

@@ -12,11 +12,12 @@ import pytest
 from edge_las.artifact import load_manifest, verify
 from edge_las.cli import main
 from edge_las.domain import exporting
+from edge_las.domain.build import alone_in
+from edge_las.errors import ConfigError
 from edge_las.grammar import GRAMMAR_NAME
 from edge_las.ngram import NGRAM_NAME
 from edge_las.runtime.recognizer import Recognizer
 
-pytest.importorskip("torch")
 pytest.importorskip("hassil")
 PHRASES = """
 intents: {Go: {data: [{sentences: [go home, 'stop {n} time[s]']}]}}
@@ -107,6 +108,14 @@ def test_bad_templates_are_told_at_once(base, tmp_path, capsys, monkeypatch, tex
     error = capsys.readouterr().err
     assert message in error and len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == [tmp_path / "d.yaml"]
+
+
+def test_two_builds_keep_out_of_each_others_way(tmp_path) -> None:
+    there = pytest.raises(ConfigError, match="another build is at work there")
+    with alone_in(tmp_path), there, alone_in(tmp_path):
+        pass
+    with alone_in(tmp_path):
+        assert (tmp_path / "lock").exists()
 
 
 @pytest.mark.spoken
