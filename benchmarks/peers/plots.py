@@ -9,6 +9,7 @@ Scores = Mapping[str, Mapping[str, Any]]
 _COLOURS = {
     "edge-las": "#d62728",
     "edge-las-grammar": "#ff7f0e",
+    "edge-las-forced": "#bcbd22",
     "pocketsphinx": "#1f77b4",
     "pocketsphinx-grammar": "#17becf",
     "whisper": "#2ca02c",

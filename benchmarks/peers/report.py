@@ -18,7 +18,7 @@ _BARS = (
     ("delay", "delay_cpu_ms_p50", "delay after the last sample, CPU ms (p50)", True),
     ("memory", "peak_mb", "peak memory of the process, MB", False),
 )
-OURS, OURS_HELD = "edge-las", "edge-las-grammar"
+OURS, OURS_FORCED = "edge-las", "edge-las-forced"
 # The bars of the project: CPU at least so many times less, memory less than this share.
 _CPU_TIMES, _MEMORY_SHARE = 8.0, 0.5
 _METHOD = """\
@@ -34,7 +34,9 @@ its CPUs, delays and loading take longer than they would, CPU seconds hardly. Co
 
 Exact: the whole text is right. Snapped: so is the sentence of the grammar with the fewest letters inserted,
 deleted or replaced; an empty text stays empty. The grammar is the list of the set's words, or that of the
-commands; PocketSphinx gets it as a finite-state grammar, Whisper only by snapping."""
+commands; PocketSphinx gets it as a finite-state grammar, Whisper only by snapping. By itself edge-las gives
+no text where it doubts that there was speech, or that it was of the grammar; the others always answer. So
+the bar compares it made to answer always; both are in the tables."""
 
 _AGAIN = """\
 ## Run it
@@ -129,9 +131,9 @@ def check_bars(results: Results) -> Iterator[tuple[str, str, bool]]:
     for name, found in results["sets"].items():
         systems = found["systems"]
         peers = {system: right(scores) for system, scores in systems.items() if not system.startswith(OURS)}
-        if found["commands"] and peers and OURS_HELD in systems:
+        if found["commands"] and peers and OURS_FORCED in systems:
             best = max(peers, key=lambda system: peers[system])
-            own = right(systems[OURS_HELD])
+            own = right(systems[OURS_FORCED])
             figure = f"{percent(own)} against {percent(peers[best])} ({titles[best]})"
             yield f"{name}: better than every peer with the same grammar", figure, own > peers[best]
 

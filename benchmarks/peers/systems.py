@@ -1,7 +1,8 @@
 """The recognizers that are compared, each as its users run it: samples in as they arrive, text out."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,19 +40,29 @@ class System(Protocol):
 
 
 class EdgeLas:
-    """This project; `held` = in the grammar, as an application with commands runs it."""
+    """This project; `held` = in the grammar, as an application with commands runs it.
 
-    def __init__(self, setting: Setting, held: bool) -> None:
+    forced: it always answers, as the peers do; by itself it refuses what it doubts.
+    """
+
+    def __init__(self, setting: Setting, held: bool, forced: bool = False) -> None:
         from edge_las.runtime.constraint import ConstraintConfig
+        from edge_las.runtime.gate import GateConfig
         from edge_las.runtime.recognizer import Recognizer
         from edge_las.runtime.transcription import Transcription
 
         recognizer = Recognizer.load(setting.model, setting.engine)
         own = recognizer.setup.grammar
-        if held and own is None and setting.grammar:
-            recognizer = recognizer.with_grammar(load_grammar(setting.grammar))
-        elif own is not None and not held:
-            recognizer = recognizer.with_grammar(own.grammar, ConstraintConfig(mode="off"))
+        config = own.config if own else ConstraintConfig()
+        if not held:
+            config = ConstraintConfig(mode="off")
+        elif forced:
+            config = replace(config, grammar_max_loss=math.inf)
+            gate = GateConfig(gate_min_level_dbfs=-math.inf, gate_min_ctc_tokens=0.0, gate_min_confidence=0.0)
+            recognizer = Recognizer(replace(recognizer.setup, gate=gate))
+        grammar = own.grammar if own else load_grammar(setting.grammar) if setting.grammar else None
+        if grammar is not None:
+            recognizer = recognizer.with_grammar(grammar, config)
         self._begin: Callable[[], Any] = lambda: Transcription(recognizer)
         self._current: Any = None
 
@@ -194,6 +205,13 @@ SYSTEMS = {
     "edge-las": Entry("edge-las", lambda s: EdgeLas(s, False), _artifact_files, _OURS),
     "edge-las-grammar": Entry(
         "edge-las, grammar", lambda s: EdgeLas(s, True), _artifact_files, _OURS, held=True
+    ),
+    "edge-las-forced": Entry(
+        "edge-las, grammar, refuses nothing",
+        lambda s: EdgeLas(s, True, forced=True),
+        _artifact_files,
+        _OURS,
+        held=True,
     ),
     "pocketsphinx": Entry(
         "PocketSphinx, default LM",

@@ -74,7 +74,7 @@ def test_a_comparison_from_end_to_end(commands: Path, domain: Path, tmp_path: Pa
     arguments = [
         *("--speech", str(commands), "--sets", "speech_commands:9", "--labels", str(commands)),
         *("--domain", str(domain), "--noise", str(commands / "hum.wav"), "--snr", "12"),
-        *("--systems", "edge-las,edge-las-grammar,pocketsphinx-grammar"),
+        *("--systems", "edge-las,edge-las-forced,pocketsphinx-grammar"),
         *("--work", str(tmp_path / "work"), "--report", str(report), "--json", str(out)),
     ]  # fmt: skip
     assert peers.main(arguments) == 0
@@ -87,7 +87,7 @@ def test_a_comparison_from_end_to_end(commands: Path, domain: Path, tmp_path: Pa
     assert found["speech_commands"]["systems"]["edge-las"]["exact"] == 1.0
     assert found[commands.name]["systems"]["edge-las"]["snapped_exact"] == 1.0
     text = report.read_text()
-    assert "edge-las, grammar" in text and "12 dB" in text
+    assert "edge-las, grammar, refuses nothing" in text and "12 dB" in text
     plots = {path.name for path in (report.parent / "plots").iterdir()}
     assert plots == {f"peers_{kind}.svg" for kind in ("cpu", "delay", "memory", "noise")}
     assert all(f"plots/{name}" in text for name in plots)
@@ -186,7 +186,7 @@ def test_scores_of_intents() -> None:
 
 
 def results(own: dict[str, float], peer: dict[str, float]) -> dict[str, Any]:
-    systems = {"edge-las": own, "edge-las-grammar": own, "whisper-greedy": peer}
+    systems = {"edge-las": own, "edge-las-forced": own, "whisper-greedy": peer}
     found = {"commands": True, "of_intents": False, "snr_db": None, "systems": systems}
     titles = {name: SYSTEMS[name].title for name in systems}
     return {"titles": titles, "sets": {"words": found}}
@@ -199,6 +199,15 @@ def test_bars_are_met_or_missed_by_the_figures() -> None:
     better = {"snapped": 0.96, "wer": 0.1, "cpu_s": 7.9, "peak_mb": 160.0}
     assert [met for _, _, met in check_bars(results(own, better))] == [False, False, False]
     assert right({"wer": 1.2}) == 0.0 and right({"wer": 0.1}) == 0.9 and right(own) == 0.96
+
+
+@pytest.mark.parametrize("name", ["edge-las", "edge-las-grammar", "edge-las-forced"])
+def test_edge_las_hears_a_word_freely_and_in_a_grammar(name: str, domain: Path, clips_dir: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    system = SYSTEMS[name].load(Setting(domain, "onnx", None, None))
+    word = np.round(read_audio(clips_dir / "speech_commands-13060.wav", 16000) * 32768).astype(np.int16)
+    assert [hear(system, word)["text"] for _ in range(2)] == ["yes", "yes"]
+    assert hear(system, np.zeros(16000, np.int16))["text"] == ""
 
 
 def test_whisper_hears_a_recording_whole_in_int8_on_one_thread(monkeypatch, tmp_path: Path) -> None:
