@@ -34,9 +34,9 @@ its CPUs, delays and loading take longer than they would, CPU seconds hardly. Co
 
 Exact: the whole text is right. Snapped: so is the sentence of the grammar with the fewest letters inserted,
 deleted or replaced; an empty text stays empty. The grammar is the list of the set's words, or that of the
-commands; PocketSphinx gets it as a finite-state grammar, Whisper only by snapping. By itself edge-las gives
-no text where it doubts that there was speech, or that it was of the grammar; the others always answer. So
-the bar compares it made to answer always; both are in the tables."""
+commands; PocketSphinx gets it as a finite-state grammar, Whisper only by snapping. edge-las, by itself,
+gives no text where it doubts that there was speech, or that it was of the grammar; the others always
+answer. So the bar compares it made to answer always; both are in the tables."""
 
 _AGAIN = """\
 ## Run it
