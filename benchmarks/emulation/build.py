@@ -129,10 +129,10 @@ def _install_wheels(system: System, target: Path) -> None:
     _run([*pip, *options, *system.wheels])
 
 
-# What apt and pip say when they cannot reach what they install from.
+# What mmdebstrap and pip say when they cannot reach what they install from.
 _UNREACHABLE = re.compile(
-    r"could not resolve|temporary failure|could not connect|connection (failed|refused|timed out|broken)"
-    r"|failed to establish|unable to connect|network is unreachable|mirror sync in progress|timed out",
+    r"apt-get update .*failed|could not resolve|temporary failure|failed to establish"
+    r"|connection (failed|refused|timed out|broken)|network is unreachable|timed out",
     re.IGNORECASE,
 )
 
@@ -141,8 +141,11 @@ def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return
-    kind = Unavailable if _UNREACHABLE.search(done.stderr) else DeviceError
-    raise kind(f"{Path(command[0]).name} failed: {last_line(done.stderr)}")
+    name, errors = Path(command[0]).name, done.stderr
+    unreachable = next(filter(_UNREACHABLE.search, errors.splitlines()), None)
+    if unreachable:
+        raise Unavailable(f"{name} cannot reach its mirror: {unreachable.strip()[:200]}")
+    raise DeviceError(f"{name} failed: {last_line(errors)}")
 
 
 def program(name: str) -> str:
