@@ -27,7 +27,7 @@ from edge_las.domain.measure import (
     hear_once,
     tokens_per_second,
 )
-from edge_las.domain.mixing import NEGATIVE, choose_real, copy_clips, hours_to_decode
+from edge_las.domain.mixing import choose_real, copy_clips, hours_to_decode
 from edge_las.domain.plan import REAL_NEGATIVES, make_plan
 from edge_las.domain.shards import Sentence, SynthesisConfig
 from edge_las.domain.synthesize import describe_plan, synthesize
@@ -170,7 +170,8 @@ class Build:
         out = self._folder("artifact", [weights, config.engines, *(path.name for path in heard)])
         if not (out / MANIFEST_NAME).exists():
             corpus = Corpus(heard)
-            proved = [clip for clip in corpus.clips if clip.dataset != NEGATIVE]
+            # Proved on commands: what else is said only has to be told from them.
+            proved = [clip for clip in corpus.clips if clip.split == "train" or clip.dataset == COMMAND]
             clips = copy_clips(
                 corpus, _spread(proved, _CALIBRATION_CLIPS), out.with_name(out.name + ".clips")
             )

@@ -89,9 +89,11 @@ def choose(trials: Mapping[float, Sequence[Heard]]) -> tuple[float, float]:
 def choose_threshold(rows: Sequence[Heard]) -> float:
     """Choose the highest loss that rejects nearly all other speech.
 
-    What was heard as a command without the grammar's help has no loss: no threshold rejects that.
+    What was heard as a command without the grammar's help, or scores better so, no threshold rejects.
     """
-    others = sorted(row.loss for row in rows if row.dataset in (OTHER, NEGATIVE) and row.found and row.loss)
+    others = sorted(
+        row.loss for row in rows if row.dataset in (OTHER, NEGATIVE) and row.found and row.loss > 0.0
+    )
     allowed = int(_FALSE_ACCEPTS * sum(row.dataset in (OTHER, NEGATIVE) for row in rows))
     # Just below the first that must not pass.
     bound = 0.99 * others[allowed] if len(others) > allowed else math.inf

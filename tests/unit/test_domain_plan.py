@@ -69,6 +69,8 @@ def test_the_threshold_keeps_other_speech_out_first() -> None:
     # Five that were heard as commands outright pass anyway, and must not cost commands.
     outright = [heard(OTHER, GO, 0.0)] * 5
     assert choose_threshold([*commands, *others, *outright]) == choose_threshold([*commands, *others])
+    better = [heard(OTHER, GO, -5.6)] * 5
+    assert choose_threshold([*commands, *others, *better]) == choose_threshold([*commands, *others])
     assert choose_threshold([]) > 0
 
 
