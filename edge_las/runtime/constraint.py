@@ -11,11 +11,12 @@ from typing import Any
 from edge_las.errors import ConfigError
 from edge_las.grammar import Grammar, phrases_grammar
 from edge_las.search.automaton import Automaton
-from edge_las.search.config import BeamConfig
+from edge_las.search.ctc import ctc_cost
 from edge_las.search.fusion import Scorer
 from edge_las.search.grammar import GrammarScorer
 from edge_las.search.hotwords import HotwordScorer
 from edge_las.search.hypothesis import Hypothesis
+from edge_las.search.speller import FloatArray
 from edge_las.tokens import SPECIALS, WORD_MARK, TokenTable
 
 MODES = ("strict", "soft", "off")
@@ -30,8 +31,8 @@ class ConstraintConfig:
     mode: str = "strict"
     # soft: what text outside the grammar must be better by, in nats.
     grammar_weight: float = 6.0
-    # strict: what the best sentence of the grammar may be worse by than free text, in nats a token.
-    grammar_max_loss: float = 0.5
+    # strict: what the CTC head's likeliest path may lose to a sentence of the grammar, in nats a token.
+    grammar_max_loss: float = 1.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -45,7 +46,7 @@ class ConstraintConfig:
 class Constrained:
     """What was found: `free` as heard without the grammar; `kept` is empty where that was outside of it.
 
-    loss is what the grammar costs, in nats a token: 0 where free text is a sentence of it.
+    loss: what the likeliest path of the CTC head loses to the best of `kept`, in nats a token.
     """
 
     free: list[Hypothesis]
@@ -63,19 +64,17 @@ class Constraint:
         weight = config.grammar_weight if config.mode == "soft" else math.inf
         self._scorer = GrammarScorer(self.automaton, tokens.pieces, tokens.eos_id, weight)
 
-    def search(self, search: Search, config: BeamConfig) -> Constrained:
-        """Search freely, and in the grammar where that did not end in it."""
+    def search(self, search: Search, ctc_log_probs: FloatArray) -> Constrained:
+        """Search freely, and in the grammar where that did not end in it; ctc_log_probs: (T, V)."""
         if self.config.mode == "soft":
             found = search([self._scorer])
             return Constrained(found, found, self._intent(found))
         free = search([])
         if not free or not self._tokens.decode(free[0].tokens):
             return Constrained(free, [], None)
-        if self._is_inside(free[0]):
-            kept = [hypothesis for hypothesis in free if self._is_inside(hypothesis)]
-            return Constrained(free, kept, self._intent(kept))
-        kept = [found for found in search([self._scorer]) if self._is_inside(found)]
-        loss = loss_per_token(free[0], kept[0], config.length_penalty) if kept else math.inf
+        found = free if self._is_inside(free[0]) else search([self._scorer])
+        kept = [hypothesis for hypothesis in found if self._is_inside(hypothesis)]
+        loss = ctc_cost(ctc_log_probs, kept[0].tokens, self._tokens.blank_id) if kept else math.inf
         if loss > self.config.grammar_max_loss:
             return Constrained(free, [], self._outside(free[0], loss), loss)
         return Constrained(free, kept, self._intent(kept), loss)
@@ -91,12 +90,6 @@ class Constraint:
         heard = self._tokens.decode(free.tokens)
         rounded = round(loss, 3) if math.isfinite(loss) else None
         return {"intent": None, "slots": {}, "outside_grammar": True, "heard": heard, "loss": rounded}
-
-
-def loss_per_token(free: Hypothesis, kept: Hypothesis, length_penalty: float) -> float:
-    """Compute what the grammar costs: the difference of the search scores, in nats a token of `kept`."""
-    totals = [item.score * (len(item.tokens) + 1) ** length_penalty for item in (free, kept)]
-    return (totals[0] - totals[1]) / (len(kept.tokens) + 1)
 
 
 def alphabet_of(tokens: TokenTable) -> frozenset[str]:

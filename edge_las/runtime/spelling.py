@@ -41,7 +41,7 @@ def spell(setup: Setup, heard: Heard, duration_s: float, scorers: Sequence[Score
         return beam_search(speller, config, heard.ctc_log_probs, together)
 
     if setup.grammar:
-        return setup.grammar.search(search, config)
+        return setup.grammar.search(search, heard.ctc_log_probs)
     hypotheses = search([])
     return Constrained(hypotheses, hypotheses, None)
 
