@@ -214,7 +214,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     Raises: ConfigError if one is there.
     """
-    with open(folder / "lock", "w", encoding="utf-8") as lock:
+    with open(folder / "lock", "a", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -17,7 +17,7 @@ def add_recognizer_arguments(
     """
     parser.add_argument("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
     add_signature_argument(parser)
-    parser.add_argument("--beam", type=at_least_one, metavar="N", help="hypotheses kept; 1 = greedy search")
+    parser.add_argument("--beam", type=at_least_one, metavar="N", help="hypotheses kept; 1 = greedy")
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="engine threads (default 1)")
     parser.add_argument("--engine", help="auto (default), onnx, tflite")
     parser.add_argument(

@@ -36,7 +36,7 @@ def spell(setup: Setup, heard: Heard, duration_s: float, scorers: Sequence[Score
 
     def search(more: Sequence[Scorer]) -> list[Hypothesis]:
         together = [*setup.scorers, *scorers, *more]
-        if config.beam_size == 1 and not together and not setup.grammar:
+        if config.beam_size == 1 and config.ctc_weight == 0.0 and not together and not setup.grammar:
             return [greedy_search(speller, config)]
         return beam_search(speller, config, heard.ctc_log_probs, together)
 
