@@ -1,6 +1,7 @@
 """The `edge-las` command: picks a command and calls it; nothing is imported that the command does not use."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -61,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`): nothing is left to say, nor to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return fail(f"not everything could be written: {(error.strerror or str(error)).lower()}")
 
 
 def _run(argv: list[str]) -> int:

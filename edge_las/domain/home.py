@@ -32,10 +32,13 @@ _HEADER = """\
 def write_home(path: Path) -> None:
     """Write the domain `home` as a file of sentence templates.
 
-    Raises: ConfigError if the installed package holds no English sentences, or `path` can't be written.
+    Raises: ConfigError if the installed package holds no English sentences, or `path` exists or can't
+    be written.
     """
     import yaml
 
+    if path.exists():
+        raise ConfigError(f"{path}: exists, it is not replaced: it may hold your own lists")
     header = _HEADER.format(version=version("home-assistant-intents"))
     body = yaml.safe_dump(home_templates(), allow_unicode=True, sort_keys=False, width=110)
     try:

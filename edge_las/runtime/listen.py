@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     """Listen until the source ends or a signal comes; return 0, or 130 after Ctrl-C."""
     if args.wav and args.input:
         raise ConfigError("--wav and - are both given: choose one")
+    if args.wav and (args.rate or args.channels):
+        raise ConfigError("--rate and --channels are of a microphone or of -: a file tells its own")
     profile = chosen_profile(args)
     recognizer = with_grammar_options(load_recognizer(args, profile), args)
     scorers = hotword_scorers(recognizer, args)

@@ -176,7 +176,10 @@ class Levels:
 
 
 def listen(source: Source, session: Session, stop: Callable[[], str]) -> None:
-    """Run until the source ends or `stop()` tells a reason; what is being said then is still recognized."""
+    """Run until the source ends or `stop()` tells a reason; what is being said then is still recognized.
+
+    Raises: AudioError if the source cannot be read on, after the text of what it gave so far.
+    """
     try:
         while not (reason := stop()):
             block = source.read()
@@ -184,6 +187,9 @@ def listen(source: Source, session: Session, stop: Callable[[], str]) -> None:
                 reason = "end"
                 break
             session.accept(block)
+    except AudioError:
+        session.finish("interrupted")
+        raise
     finally:
         source.close()
     session.finish(reason)

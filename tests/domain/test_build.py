@@ -157,6 +157,8 @@ def test_the_home_domain_is_made_of_the_package_and_builds(base, tmp_path, capsy
 
     assert main(["domain", "home", str(tmp_path / "home.yaml")]) == 0
     assert "CC BY 4.0" in (tmp_path / "home.yaml").read_text()
+    assert main(["domain", "home", str(tmp_path / "home.yaml")]) == 2
+    assert "home.yaml: exists, it is not replaced" in capsys.readouterr().err
     compiled = read_compiled(tmp_path / "home.yaml", TokenTable.characters(), "en")
     match = compiled.automaton.interpret("please set the living room brightness to fifty percent")
     assert match is not None

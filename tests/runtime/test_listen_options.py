@@ -136,3 +136,8 @@ def test_an_artifact_may_hold_a_language_model(weight, names, model, tmp_path): 
     (folder / NGRAM_NAME).write_bytes(b"damaged")
     with pytest.raises(ArtifactError, match=r"lm\.npz: has 7 bytes"):
         Recognizer.load(folder)
+
+
+def test_a_file_has_a_rate_of_its_own(tmp_path, capsys):
+    assert main(["listen", "--wav", str(tmp_path / "x.wav"), "--rate", "8000"]) == 2
+    assert "a file tells its own" in capsys.readouterr().err

@@ -179,6 +179,17 @@ def test_the_loop_closes_its_source_and_keeps_what_was_being_said():
     assert only(found, "final")[0]["text"] == "one three"
 
 
+def test_sound_that_cannot_be_read_on_loses_nothing_of_what_came_before(model, tmp_path):
+    pcm = float_to_pcm(np.concatenate([silence(0.3), say("one")])).astype("<i2").tobytes()
+    process = start(model, "--json")
+    output, errors = process.communicate(pcm + b"x", timeout=60)
+    found = [json.loads(line) for line in output.splitlines()]
+    assert process.returncode == 2
+    assert b"ends within a sample" in errors
+    assert only(found, "speech_end")[0]["reason"] == "interrupted"
+    assert only(found, "final")[0]["text"] == "one"
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
