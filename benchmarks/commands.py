@@ -16,7 +16,7 @@ from edge_las.runtime.constraint import alphabet_of
 from edge_las.runtime.recognizer import Recognizer, model_folder
 from edge_las.runtime.spelling import judge, spell
 
-_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5)
+_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,9 +195,14 @@ def _padded(feed: Feed, shapes: dict[str, tuple[int, ...]]) -> Feed:
 
 
 def _equivalent(subgraphs: list[Any]) -> Iterator[list[str]]:
-    """Yield names of tensors that are one value in all signatures: they feed or leave the same weights."""
-    groups: dict[tuple[int, str], list[str]] = {}
+    """Yield names of tensors that are one value in all signatures: they feed or leave the same weights.
+
+    Equal constants share a buffer, so one signature may use it for several values: the first of each
+    signature belong together, the second, and so on.
+    """
+    groups: dict[tuple[int, str, int], list[str]] = {}
     for subgraph in subgraphs:
+        uses: Counter[int] = Counter()
         constant = {index for index, tensor in enumerate(subgraph.tensors) if tensor.buffer}
         constant -= {index for op in subgraph.operators for index in op.outputs} | set(subgraph.inputs)
         for op in subgraph.operators:
@@ -204,7 +210,9 @@ def _equivalent(subgraphs: list[Any]) -> Iterator[list[str]]:
                 continue
             weights = subgraph.tensors[op.inputs[1]].buffer
             for side, index in (("in", op.inputs[0]), ("out", op.outputs[0])):
-                groups.setdefault((weights, side), []).append(subgraph.tensors[index].name.decode())
+                key = weights, side, uses[weights]
+                groups.setdefault(key, []).append(subgraph.tensors[index].name.decode())
+            uses[weights] += 1
     yield from groups.values()
 
 

@@ -80,7 +80,14 @@ def describe_tflite(path: Path) -> GraphEntry:
 
 
 def _merged(variants: list[dict[str, dict[str, Any]]]) -> tuple[TensorSpec, ...]:
-    return tuple(_spec(name, [variant[name] for variant in variants]) for name in sorted(variants[0]))
+    names = sorted(variants[0], key=_counted)
+    return tuple(_spec(name, [variant[name] for variant in variants]) for name in names)
+
+
+def _counted(name: str) -> tuple[str, int]:
+    """Sort state_2 before state_10: the order in which the runtime keeps the states."""
+    stem, _, number = name.rpartition("_")
+    return (stem, int(number)) if number.isdecimal() else (name, 0)
 
 
 def _spec(name: str, variants: list[dict[str, Any]]) -> TensorSpec:
