@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edge_las.runtime.confidence import Evidence, evidence_of, lead
+from edge_las.runtime.confidence import UNKNOWN_MARGIN, Evidence, evidence_of, lead
 from edge_las.runtime.constraint import Constrained
 from edge_las.runtime.engine import EngineSpeller
 from edge_las.runtime.listener_stream import Heard
@@ -50,5 +50,6 @@ def judge(setup: Setup, hypotheses: Sequence[Hypothesis], heard: Heard) -> Judge
     """Gather what speaks for the first of some hypotheses, the others being its rivals."""
     best, tokens = hypotheses[0], setup.tokens
     placed = place(best, heard.ctc_log_probs, tokens.blank_id, setup.silent_ids)
-    evidence = evidence_of(placed, lead(hypotheses, tokens), heard.ctc_log_probs, setup.silent_ids)
+    margin = UNKNOWN_MARGIN if setup.search.beam_size == 1 else lead(hypotheses, tokens)
+    evidence = evidence_of(placed, margin, heard.ctc_log_probs, setup.silent_ids)
     return Judged(tokens.decode(best.tokens), placed, evidence)
