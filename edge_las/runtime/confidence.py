@@ -15,8 +15,8 @@ from edge_las.tokens import TokenTable
 _LEAST_PROB = 0.001
 # A lead greater than this says no more, and a text without any rival has as much.
 _MOST_MARGIN = 9.0
-# A beam of one has no rivals to compare with. Taken for a great lead, that made it sure of wrong texts and refused
-# a sixth of spoken digits; this is a usual lead.
+# A beam of one has no rivals to compare with. Taken for a great lead, that made it sure of wrong texts and
+# refused a sixth of spoken digits; this is a usual lead.
 UNKNOWN_MARGIN = 2.0
 
 
