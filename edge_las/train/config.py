@@ -173,6 +173,8 @@ class OptimConfig:
     accumulate: int = 1
     ema_decay: float = 0.999
     precision: str = "bf16"
+    # Training computes with the int8 values of the export, for the last steps of a model (docs/training.md).
+    quantize_aware: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in ("bf16", "float32"):

@@ -25,6 +25,7 @@ from edge_las.train.norm import commit_statistics
 from edge_las.train.optim import build_optimizer, learning_rate, move_average
 from edge_las.train.processes import FirstAlone, Processes
 from edge_las.train.progress import Progress, RunLog
+from edge_las.train.quantize_aware import simulate_int8
 from edge_las.train.resume import load_run, save_run
 from edge_las.train.targets import Targets, make_targets
 
@@ -43,12 +44,13 @@ class Trainer:
         torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
         torch.manual_seed(recipe.loop.seed)
         self.model = LasModel(recipe.model, len(tokens)).to(self.device)
+        self.int8 = simulate_int8(self.model, recipe.optim.quantize_aware)
         self.loss: nn.Module = JointLoss(self.model, recipe.loss)
         self.optimizer = build_optimizer(self.model, recipe.optim, self.device.type == "cuda")
         self.ema = {name: w.detach().clone() for name, w in self.model.state_dict().items()}
         self.front = LogMel(recipe.model.features).to(self.device)
-        sample_rate = recipe.model.features.sample_rate
-        self.augmenter = Augmenter(recipe.augment, [n.to(self.device) for n in noises], sample_rate)
+        noises = [noise.to(self.device) for noise in noises]
+        self.augmenter = Augmenter(recipe.augment, noises, recipe.model.features.sample_rate)
         self.progress = Progress()
         self._asked = False  # this process was asked to stop
         self.interrupted = False  # all have agreed to
@@ -167,10 +169,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(optim, progress.step, progress.minutes)
         losses = torch.zeros(len(LOSSES), device=self.device)
-        for k, batch in enumerate(batches):
-            with self._gradients_stay(k < len(batches) - 1):
-                losses += self._backward(batch, k * world + self.processes.rank) / len(batches)
-            progress.audio_hours += batch.seconds * world / 3600
+        with self.int8():
+            for k, batch in enumerate(batches):
+                with self._gradients_stay(k < len(batches) - 1):
+                    losses += self._backward(batch, k * world + self.processes.rank) / len(batches)
+                progress.audio_hours += batch.seconds * world / 3600
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -199,19 +202,17 @@ class Trainer:
             tail = recipe.model.tail_padding_samples
             features, frames = self.front(nn.functional.pad(samples, (0, tail)), lengths + tail)
             features = self.augmenter.features(features, frames, rng)
-        bf16 = recipe.optim.precision == "bf16"
         aligned = aligned_share(recipe.loss, self.progress.step)
         targets = self._targets(batch, moved, features) if aligned > 0.0 else None
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.optim.precision == "bf16"):
             loss, parts = self.loss(features, frames, batch.tokens, batch.token_lengths, targets, aligned)
         (loss / (recipe.optim.accumulate // self.processes.world)).backward()
         return parts
 
     def _targets(self, batch: Batch, moved: Moved, features: Tensor) -> Targets:
         config, subsampling = self.recipe.model.features, self.model.listener.subsampling
-        encoded_frames = -(-features.shape[1] // subsampling)
-        hop_samples = subsampling * config.hop_length
-        return make_targets(batch.phones, batch.spans, moved, encoded_frames, hop_samples, config.sample_rate)
+        frames, hop_samples = -(-features.shape[1] // subsampling), subsampling * config.hop_length
+        return make_targets(batch.phones, batch.spans, moved, frames, hop_samples, config.sample_rate)
 
     def _evaluate(self, log: RunLog) -> None:
         """Evaluate the averaged weights; the other processes wait for the verdict."""
@@ -219,8 +220,9 @@ class Trainer:
         if self.processes.first:
             # Restored bit by bit: evaluation must not move the run.
             now = {name: w.clone() for name, w in self.model.state_dict().items()}
-            self.model.load_state_dict(self.ema)
-            error_rates = evaluate(self.model.eval(), self.tokens, self.corpus, self._dev_clips)
+            self.model.eval().load_state_dict(self.ema)
+            with self.int8():
+                error_rates = evaluate(self.model, self.tokens, self.corpus, self._dev_clips)
             self.model.load_state_dict(now)
             log.evaluation(error_rates)
             mean = error_rates["mean"]
@@ -230,8 +232,7 @@ class Trainer:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         """Let Ctrl-C and SIGTERM end the run after the current step; a second one ends it at once."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        old = {number: signal.getsignal(number) for number in numbers}
+        old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def restore() -> None:
             for number, handler in old.items():
@@ -241,7 +242,7 @@ class Trainer:
             self._asked = True
             restore()
 
-        for number in numbers:
+        for number in old:
             signal.signal(number, ask)
         try:
             yield

@@ -10,6 +10,7 @@ from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import STATE, TRAINING, load_checkpoint, load_training, save_checkpoint
 from edge_las.train.model import LasModel
 from edge_las.train.progress import Progress
+from edge_las.train.quantize_aware import ranges
 
 
 def save_run(
@@ -24,6 +25,7 @@ def save_run(
     training = None
     if optimizer is not None:
         tensors = {f"model.{name}": w for name, w in model.state_dict().items()}
+        tensors |= {f"range.{name}": value for name, value in ranges(model).items()}
         for name, parameter in model.named_parameters():
             for moment, value in optimizer.state[parameter].items():
                 tensors[f"optim.{name}.{moment}"] = torch.as_tensor(value)
@@ -49,6 +51,8 @@ def load_run(
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:
         raise ArtifactError(f"{folder / TRAINING}: {str(error).splitlines()[-1].strip()}") from None
+    for name, value in ranges(model).items():
+        value.copy_(tensors.get(f"range.{name}", value))
     for name, parameter in model.named_parameters():
         prefix = f"optim.{name}."
         moments = {n[len(prefix) :]: v for n, v in tensors.items() if n.startswith(prefix)}
