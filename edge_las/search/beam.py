@@ -106,7 +106,9 @@ class _BeamSearch:
 
     def _candidates(self, live: Live, step: Step) -> Candidates:
         own_weight = 1.0 - self._ctc_weight
-        width = max(2 * self._config.beam_size, _FEWEST_CANDIDATES)
+        width = 2 * self._config.beam_size
+        if self._ctc:
+            width = max(width, _FEWEST_CANDIDATES)
         rows, tokens = top_tokens(own_weight * step.log_probs + step.fusion, width)
         log_probs = step.log_probs[rows, tokens]
         added = live.added[rows] + step.fusion[rows, tokens] + self._config.token_bonus
