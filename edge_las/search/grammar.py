@@ -4,16 +4,15 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_las.errors import ConfigError
 from edge_las.grammar import ANY
 from edge_las.search.automaton import OUTSIDE, Automaton
-from edge_las.search.speller import FloatArray, IntArray
+from edge_las.search.lookup import Table, TableScorer
 from edge_las.tokens import WORD_MARK
 
 
-class GrammarScorer:
+class GrammarScorer(TableScorer):
     """Keeps hypotheses in a grammar: strictly, or each that leaves it pays `weight` nats once."""
 
     def __init__(
@@ -26,40 +25,23 @@ class GrammarScorer:
         if not weight >= 0.0:
             raise ConfigError(f"the weight of a grammar is {weight}, must not be negative")
         self._automaton, self._eos_id, self._cost = automaton, eos_id, -weight
-        self._pieces = [piece if index > eos_id else "" for index, piece in enumerate(pieces)]
-        self._by_first: dict[str, list[int]] = {}
-        for token, piece in enumerate(self._pieces):
-            if piece:
-                self._by_first.setdefault(piece[0], []).append(token)
-        self._tables: dict[int, tuple[npt.NDArray[np.float64], IntArray]] = {}
+        super().__init__([piece if index > eos_id else "" for index, piece in enumerate(pieces)])
 
     def initial_state(self) -> int:
         """Return the state of the empty text."""
         return self._automaton.start
 
-    def score(self, state: int, tokens: IntArray) -> FloatArray:
-        """Return what leaving the grammar by each of tokens costs."""
-        scores: FloatArray = self._table(state)[0][tokens]
-        return scores
-
-    def advance(self, state: int, token: int) -> int:
-        """Return the state after a token."""
-        return int(self._table(state)[1][token])
-
-    def _table(self, state: int) -> tuple[npt.NDArray[np.float64], IntArray]:
-        """Score every token from a state, (V,), and find the states they lead to; made at the first visit."""
-        if state not in self._tables:
-            left = 0.0 if state == OUTSIDE else self._cost
-            scores = np.full(len(self._pieces), left)
-            states = np.full(len(self._pieces), OUTSIDE, dtype=np.int64)
-            for token in self._candidates(state):
-                states[token] = self._automaton.walk(state, self._pieces[token])
-                if states[token] != OUTSIDE:
-                    scores[token] = 0.0
-            if self._automaton.may_end(state):
-                scores[self._eos_id] = 0.0
-            self._tables[state] = scores, states
-        return self._tables[state]
+    def _make_table(self, state: int) -> Table:
+        left = 0.0 if state == OUTSIDE else self._cost
+        scores = np.full(len(self._pieces), left)
+        states = np.full(len(self._pieces), OUTSIDE, dtype=np.int64)
+        for token in self._candidates(state):
+            states[token] = self._automaton.walk(state, self._pieces[token])
+            if states[token] != OUTSIDE:
+                scores[token] = 0.0
+        if self._automaton.may_end(state):
+            scores[self._eos_id] = 0.0
+        return scores, states
 
     def _candidates(self, state: int) -> list[int]:
         if state == OUTSIDE:

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from edge_las.errors import ConfigError
-from edge_las.search.speller import FloatArray, IntArray
+from edge_las.search.lookup import Table, TableScorer
 from edge_las.tokens import WORD_MARK
 
 
-class HotwordScorer:
+class HotwordScorer(TableScorer):
     """Adds boosts to tokens that spell phrases, as far as they do; takes them back if they do not go on to.
 
     Works on characters, so that it does not matter into which tokens the Speller splits a phrase; a phrase
@@ -22,7 +21,7 @@ class HotwordScorer:
 
         Raises: ConfigError naming a phrase that these tokens cannot spell.
         """
-        self._pieces = [piece if index > eos_id else "" for index, piece in enumerate(pieces)]
+        super().__init__([piece if index > eos_id else "" for index, piece in enumerate(pieces)])
         self._eos_id = eos_id
         self._trie = _Trie()
         known = set("".join(self._pieces))
@@ -35,42 +34,25 @@ class HotwordScorer:
                 raise ConfigError(f"hotword {phrase!r} is empty or has a boost that is not above 0 ({boost})")
             self._trie.add(WORD_MARK + WORD_MARK.join(words), boost)
         self._trie.link()
-        self._by_first: dict[str, list[int]] = {}
-        for token, piece in enumerate(self._pieces):
-            if piece:
-                self._by_first.setdefault(piece[0], []).append(token)
-        self._tables: dict[int, tuple[npt.NDArray[np.float64], IntArray]] = {}
 
     def initial_state(self) -> int:
         """Return the node of the empty text."""
         return 0
 
-    def score(self, state: int, tokens: IntArray) -> FloatArray:
-        """Return the boosts that tokens would gain or lose."""
-        scores: FloatArray = self._table(state)[0][tokens]
-        return scores
-
-    def advance(self, state: int, token: int) -> int:
-        """Return the node after token."""
-        return int(self._table(state)[1][token])
-
-    def _table(self, node: int) -> tuple[npt.NDArray[np.float64], IntArray]:
-        """Score every token from a node, (V,), and find the nodes they lead to; made at the first visit."""
-        if node not in self._tables:
-            if node == 0:
-                scores, nodes = np.zeros(len(self._pieces)), np.zeros(len(self._pieces), dtype=np.int64)
-                firsts = set(self._by_first)
-            else:
-                # A token that continues no phrase does what it does at the root, and ends those begun.
-                root_scores, root_nodes = self._table(0)
-                scores, nodes = root_scores - self._trie.pending(node), root_nodes.copy()
-                firsts = self._trie.continuations(node)
-            for token in (token for first in firsts for token in self._by_first.get(first, ())):
-                scores[token], nodes[token] = self._trie.walk(node, self._pieces[token])
-            end_score, end_node = self._trie.walk(node, WORD_MARK)
-            scores[self._eos_id] = end_score - self._trie.pending(end_node)
-            self._tables[node] = scores, nodes
-        return self._tables[node]
+    def _make_table(self, node: int) -> Table:
+        if node == 0:
+            scores, nodes = np.zeros(len(self._pieces)), np.zeros(len(self._pieces), dtype=np.int64)
+            firsts = set(self._by_first)
+        else:
+            # A token that continues no phrase does what it does at the root, and ends those begun.
+            root_scores, root_nodes = self._table(0)
+            scores, nodes = root_scores - self._trie.pending(node), root_nodes.copy()
+            firsts = self._trie.continuations(node)
+        for token in (token for first in firsts for token in self._by_first.get(first, ())):
+            scores[token], nodes[token] = self._trie.walk(node, self._pieces[token])
+        end_score, end_node = self._trie.walk(node, WORD_MARK)
+        scores[self._eos_id] = end_score - self._trie.pending(end_node)
+        return scores, nodes
 
 
 class _Trie:
