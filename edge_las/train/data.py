@@ -1,8 +1,9 @@
 """From a corpus to batches: what is heard in an epoch, in which order, joined and bucketed by length."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from edge_las.train.alignment import FRAME_SAMPLES, UNKNOWN
 from edge_las.train.config import DataConfig
 from edge_las.train.corpus import SAMPLE_RATE, Clip, Corpus
 
+T = TypeVar("T")
 Item = tuple[int, ...]  # clips that are heard one after the other
 # Fewest and most seconds of pause between joined clips; below zero would cut trimmed clips.
 _JOIN_PAUSE_S = (0.02, 0.45)
@@ -199,8 +201,19 @@ def load_batches(dataset: BatchDataset, numbers: Sequence[int], workers: int) ->
     loader = DataLoader(
         dataset, batch_size=None, sampler=list(numbers), num_workers=workers,
         pin_memory=torch.cuda.is_available(), prefetch_factor=4 if workers else None,
+        generator=torch.Generator(),  # the global one belongs to the model
     )  # fmt: skip
     yield from loader
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Make each item in a second thread while the one before is used."""
+    source = iter(items)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, source, None)
+            yield item
 
 
 def _token_spans(tokens: TokenTable, ids: Sequence[int], utterance: _Utterance) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The two Listeners behind one interface: log-mel frames in, fewer encoded frames out."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -14,6 +14,7 @@ from edge_las.train.norm import MaskedBatchNorm
 from edge_las.train.pyramid import PyramidListener
 
 State = list[Tensor]
+TrainingPass = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 
 
 class Listener(Protocol):
@@ -41,6 +42,8 @@ class CompactListener(nn.Module):
         self.encoded_dim, self.n_mels, self.silence = config.encoded_dim, n_mels, silence
         self.inter_ctc_block = config.inter_ctc_block
         self.intermediate: Tensor | None = None
+        # What encodes in training instead of `chunk` (edge_las/train/compiled.py).
+        self.training_pass: TrainingPass | None = None
         stem, width, right = config.stem_channels, config.channels, config.right_context
         self.norm_in: nn.Module = MaskedBatchNorm(n_mels)
         self.stem_in = nn.Conv1d(2 * n_mels, stem, 3, bias=False)
@@ -58,7 +61,7 @@ class CompactListener(nn.Module):
         self.out = nn.Conv1d(width, config.encoded_dim, 1, bias=False)
         self.out_norm: nn.Module = MaskedBatchNorm(config.encoded_dim)
         self._stem_delay = config.stem_blocks * right
-        self._right = right
+        self.right_context = right
         self.delay = self._stem_delay // 2 + config.blocks * right
 
     def initial_state(self, batch: int) -> State:
@@ -77,7 +80,10 @@ class CompactListener(nn.Module):
         # What follows an utterance is silence, whatever a batch was padded with: look-ahead reaches into it.
         valid = frame_mask(lengths, frames)[:, 0, :, None] > 0
         features = torch.where(valid, features, self.silence)
-        encoded, _ = self.chunk(features, self.initial_state(features.shape[0]), lengths)
+        if self.training and self.training_pass is not None:
+            encoded, self.intermediate = self.training_pass(features, lengths)
+        else:
+            encoded, _ = self.chunk(features, self.initial_state(features.shape[0]), lengths)
         if self.intermediate is not None:
             self.intermediate = self.intermediate[:, self.delay :]
         return encoded[:, self.delay :], encoded_lengths
@@ -95,13 +101,13 @@ class CompactListener(nn.Module):
         mask = masks.at(x.shape[2] - 2, 2, 0)
         x = F.relu(normalize(self.stem_norm, self.stem_in(x), mask))
         for i, block in enumerate(self.stem):
-            x, after = block(x, next(held), masks.at(x.shape[2], 2, (i + 1) * self._right))
+            x, after = block(x, next(held), masks.at(x.shape[2], 2, (i + 1) * self.right_context))
             next_state.append(after)
         x = _stack_pairs(x)
         delay = self._stem_delay // 2
         x = F.relu(normalize(self.down_norm, self.down(x), masks.at(x.shape[2], 4, delay)))
         for i, block in enumerate(self.blocks):
-            delay += self._right
+            delay += self.right_context
             x, after = block(x, next(held), masks.at(x.shape[2], 4, delay))
             next_state.append(after)
             if self.training and i + 1 == self.inter_ctc_block:

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,9 +15,18 @@ from edge_las.errors import ConfigError
 from edge_las.tokens import TokenTable
 from edge_las.train.augment import Augmenter, Moved
 from edge_las.train.checkpoint import load_checkpoint, recover
+from edge_las.train.compiled import compile_listener
 from edge_las.train.config import Recipe
 from edge_las.train.corpus import Corpus
-from edge_las.train.data import Batch, BatchDataset, dev_clips, load_batches, plan_epoch, training_clips
+from edge_las.train.data import (
+    Batch,
+    BatchDataset,
+    ahead,
+    dev_clips,
+    load_batches,
+    plan_epoch,
+    training_clips,
+)
 from edge_las.train.evaluate import evaluate
 from edge_las.train.frontend import LogMel
 from edge_las.train.loss import LOSSES, JointLoss, aligned_share
@@ -28,6 +38,26 @@ from edge_las.train.progress import Progress, RunLog
 from edge_las.train.quantize_aware import simulate_int8
 from edge_las.train.resume import load_run, save_run
 from edge_las.train.targets import Targets, make_targets
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A batch as the model hears it, augmented."""
+
+    seed: int
+    batch: Batch
+    features: Tensor  # (N, T, n_mels)
+    frames: Tensor  # (N,)
+    targets: Targets | None
+    aligned: float  # what is left of the weights of the aligned losses
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one process hears in one step."""
+
+    epoch: int
+    parts: list[_Heard]
 
 
 class Trainer:
@@ -44,6 +74,8 @@ class Trainer:
         torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
         torch.manual_seed(recipe.loop.seed)
         self.model = LasModel(recipe.model, len(tokens)).to(self.device)
+        if recipe.optim.compiled:
+            compile_listener(self.model)
         self.int8 = simulate_int8(self.model, recipe.optim.quantize_aware)
         self.loss: nn.Module = JointLoss(self.model, recipe.loss)
         self.optimizer = build_optimizer(self.model, recipe.optim, self.device.type == "cuda")
@@ -84,10 +116,10 @@ class Trainer:
         before = progress.minutes
         recent: list[Tensor] = []
         with contextlib.closing(log), self._signals():
-            for batches in self._steps():
+            for share in ahead(self._shares()):
                 if self._finished():
                     break
-                recent.append(self._step(batches))
+                recent.append(self._step(share))
                 progress.minutes = before + (time.monotonic() - began) / 60
                 log.advance()
                 if progress.step % loop.log_steps == 0:
@@ -139,12 +171,13 @@ class Trainer:
         done, self.interrupted = self.processes.any(done, self._asked)
         return done or self.interrupted
 
-    def _steps(self) -> Iterator[list[Batch]]:
-        """Yield this process's share of each step's batches; their order doesn't depend on the processes."""
+    def _shares(self) -> Iterator["_Share"]:
+        """Make this process's share of each step; what is in it doesn't depend on the processes."""
         recipe, progress = self.recipe, self.progress
         group, world, seed = recipe.optim.accumulate, self.processes.world, recipe.loop.seed
+        step, epoch, first = progress.step, progress.epoch, progress.batch
         while True:
-            plan = plan_epoch(self.corpus.clips, self._train_clips, recipe.data, seed, progress.epoch)
+            plan = plan_epoch(self.corpus.clips, self._train_clips, recipe.data, seed, epoch)
             usable = len(plan) // group * group
             if usable == 0:
                 raise ConfigError(
@@ -152,28 +185,49 @@ class Trainer:
                     f"data.batch_seconds is {recipe.data.batch_seconds:g}"
                 )
             temperature = recipe.tokens.sampling_temperature
-            dataset = BatchDataset(self.corpus, plan, self.tokens, temperature, (seed, progress.epoch))
-            mine = [n for n in range(progress.batch, usable) if n % world == self.processes.rank]
-            share: list[Batch] = []
+            dataset = BatchDataset(self.corpus, plan, self.tokens, temperature, (seed, epoch))
+            mine = [n for n in range(first, usable) if n % world == self.processes.rank]
+            parts: list[_Heard] = []
             for batch in load_batches(dataset, mine, recipe.data.workers):
-                share.append(batch)
-                if len(share) == group // world:
-                    yield share
-                    share = []
-            progress.epoch, progress.batch = progress.epoch + 1, 0
+                parts.append(self._hear(batch, self._seed(step, len(parts)), step))
+                if len(parts) == group // world:
+                    yield _Share(epoch, parts)
+                    step, parts = step + 1, []
+            epoch, first = epoch + 1, 0
 
-    def _step(self, batches: list[Batch]) -> Tensor:
+    def _seed(self, step: int, number: int) -> int:
+        # Random numbers depend on step and batch alone: the same after a resume, and in any process.
+        number = number * self.processes.world + self.processes.rank
+        return (self.recipe.loop.seed * 1_000_003 + step) * 1024 + number
+
+    @torch.no_grad()
+    def _hear(self, batch: Batch, seed: int, step: int) -> "_Heard":
+        """Augment a batch on the device of training and make its features and targets."""
+        recipe = self.recipe
+        rng = torch.Generator(self.device).manual_seed(seed)
+        batch = batch.to(self.device)
+        samples, lengths, moved = self.augmenter.waveforms(batch.waveforms(), batch.lengths, rng)
+        tail = recipe.model.tail_padding_samples
+        features, frames = self.front(nn.functional.pad(samples, (0, tail)), lengths + tail)
+        features = self.augmenter.features(features, frames, rng)
+        aligned = aligned_share(recipe.loss, step)
+        targets = self._targets(batch, moved, features) if aligned > 0.0 else None
+        return _Heard(seed, batch, features, frames, targets, aligned)
+
+    def _step(self, share: "_Share") -> Tensor:
         """Take one step, and count it: a checkpoint written at any time after it continues with the next."""
-        optim, progress, world = self.recipe.optim, self.progress, self.processes.world
+        optim, progress = self.recipe.optim, self.progress
+        if share.epoch != progress.epoch:
+            progress.epoch, progress.batch = share.epoch, 0
         self.loss.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(optim, progress.step, progress.minutes)
         losses = torch.zeros(len(LOSSES), device=self.device)
         with self.int8():
-            for k, batch in enumerate(batches):
-                with self._gradients_stay(k < len(batches) - 1):
-                    losses += self._backward(batch, k * world + self.processes.rank) / len(batches)
-                progress.audio_hours += batch.seconds * world / 3600
+            for k, heard in enumerate(share.parts):
+                with self._gradients_stay(k < len(share.parts) - 1):
+                    losses += self._backward(heard) / len(share.parts)
+                progress.audio_hours += heard.batch.seconds * self.processes.world / 3600
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -190,22 +244,13 @@ class Trainer:
             return self.loss.no_sync()
         return contextlib.nullcontext()
 
-    def _backward(self, batch: Batch, number: int) -> Tensor:
-        recipe = self.recipe
-        # Random numbers depend on step and batch alone: the same after a resume, and in any process.
-        seed = (recipe.loop.seed * 1_000_003 + self.progress.step) * 1024 + number
-        torch.manual_seed(seed)
-        rng = torch.Generator(self.device).manual_seed(seed)
-        batch = batch.to(self.device)
-        with torch.no_grad():
-            samples, lengths, moved = self.augmenter.waveforms(batch.waveforms(), batch.lengths, rng)
-            tail = recipe.model.tail_padding_samples
-            features, frames = self.front(nn.functional.pad(samples, (0, tail)), lengths + tail)
-            features = self.augmenter.features(features, frames, rng)
-        aligned = aligned_share(recipe.loss, self.progress.step)
-        targets = self._targets(batch, moved, features) if aligned > 0.0 else None
+    def _backward(self, heard: "_Heard") -> Tensor:
+        recipe, batch = self.recipe, heard.batch
+        torch.manual_seed(heard.seed)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.optim.precision == "bf16"):
-            loss, parts = self.loss(features, frames, batch.tokens, batch.token_lengths, targets, aligned)
+            loss, parts = self.loss(
+                heard.features, heard.frames, batch.tokens, batch.token_lengths, heard.targets, heard.aligned
+            )
         (loss / (recipe.optim.accumulate // self.processes.world)).backward()
         return parts
 

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+EPS = 1e-4
+
 
 class MaskedBatchNorm(nn.Module):
     """Normalise channels of (N, C, T) over the frames a mask marks as valid.
@@ -17,7 +19,7 @@ class MaskedBatchNorm(nn.Module):
     running_var: Tensor
     pending: Tensor
 
-    def __init__(self, channels: int, scale: float = 1.0, momentum: float = 0.02, eps: float = 1e-4) -> None:
+    def __init__(self, channels: int, scale: float = 1.0, momentum: float = 0.02, eps: float = EPS) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((channels,), scale))
         self.bias = nn.Parameter(torch.zeros(channels))

@@ -1,6 +1,7 @@
 """The optimiser, its learning rate, and the average of the weights that is evaluated and exported."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +9,63 @@ from torch import Tensor, nn
 from edge_las.train.config import OptimConfig
 
 
+class Muon(torch.optim.AdamW):
+    """AdamW whose group `orthogonal` steps along its momentum made orthogonal, by its root mean square.
+
+    Source: Jordan et al. 2024 (kellerjordan.github.io/posts/muon), with the scale of Liu et al. 2025
+    (arXiv:2502.16982), which lets both kinds of parameters share a learning rate.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Take one step; the gradients of the orthogonal group are used up."""
+        for group in self.param_groups:
+            for p in group["params"] if group.get("orthogonal") else ():
+                if p.grad is None:
+                    continue
+                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                momentum.lerp_(p.grad, 1.0 - _MOMENTUM)
+                ahead = p.grad.lerp(momentum, _MOMENTUM).flatten(1)
+                update = orthogonal(ahead) * (0.2 * math.sqrt(max(ahead.shape)))
+                p.mul_(1.0 - group["lr"] * group["weight_decay"]).add_(update.view_as(p), alpha=-group["lr"])
+                p.grad = None
+        super().step()
+
+
+_MOMENTUM = 0.95
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """Bring the singular values of a matrix (M, N) near 1, by Newton and Schulz's iteration."""
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = (matrix if wide else matrix.T).bfloat16()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return (x if wide else x.T).to(matrix.dtype)
+
+
 def build_optimizer(model: nn.Module, config: OptimConfig, cuda: bool) -> torch.optim.AdamW:
-    """Make AdamW; biases and scales don't decay."""
+    """Make the optimiser; biases and scales don't decay, and matrices alone can be made orthogonal."""
     parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+    matrices = {id(p) for p in parameters if p.ndim > 1 and min(len(p), p[0].numel()) >= _LEAST_RANK}
+    if config.optimizer == "adamw":
+        matrices = set()
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if id(p) in matrices], "orthogonal": True},
+        {"params": [p for p in parameters if p.ndim > 1 and id(p) not in matrices]},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), fused=cuda)
+    kind = Muon if matrices else torch.optim.AdamW
+    return kind(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate, betas=(0.9, config.beta2), weight_decay=config.weight_decay, fused=cuda,
+    )  # fmt: skip
+
+
+# Smaller matrices (depthwise kernels, the characters' heads) step by AdamW.
+_LEAST_RANK = 64
 
 
 def learning_rate(config: OptimConfig, step: int, minutes: float) -> float:
