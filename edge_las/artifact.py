@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from edge_las.config import from_dict, one_line, to_dict
-from edge_las.errors import ArtifactError
+from edge_las.config import from_dict, to_dict
+from edge_las.errors import ArtifactError, one_line, system_reason
 from edge_las.features import FeatureConfig
 from edge_las.manifest import (
     MANIFEST_NAME,
@@ -183,7 +183,7 @@ def sha256_file(path: str | Path) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ArtifactError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise ArtifactError(f"{path}: {system_reason(error)}") from None
 
 
 def _read_manifest(folder: Path) -> bytes:
@@ -191,7 +191,7 @@ def _read_manifest(folder: Path) -> bytes:
         with open(folder / MANIFEST_NAME, "rb") as file:
             data = file.read(_MAX_MANIFEST_BYTES + 1)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = system_reason(error)
         raise ArtifactError(f"{folder}: {MANIFEST_NAME}: {reason}") from None
     if len(data) > _MAX_MANIFEST_BYTES:
         raise ArtifactError(f"{MANIFEST_NAME}: too large to be a manifest")

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_las.channels import ChannelMixer
 from edge_las.containers import WavLayout, check_aiff, check_ogg, read_wav_blocks, wav_layout
-from edge_las.errors import AudioError, DeviceError
+from edge_las.errors import AudioError, DeviceError, one_line, system_reason
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -136,12 +137,11 @@ class _Source:
         return self._blocks(resampler, frames)
 
     def _blocks(self, resampler: StreamingResampler, block_frames: int) -> Iterator[FloatArray]:
-        count = 0
+        count, mixer = 0, ChannelMixer(self.channels)
         for block in self._raw_blocks(block_frames):
             count += block.shape[0]
             _check_finite(block, str(self._path))
-            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
-            ready = resampler.accept(np.ascontiguousarray(mono))
+            ready = resampler.accept(mixer.accept(block))
             if ready.size:
                 yield ready
         if count == 0:
@@ -165,7 +165,7 @@ class _Source:
                 try:
                     block = sound.read(block_frames, dtype="float32", always_2d=True)
                 except RuntimeError as error:
-                    raise AudioError(f"{self._path}: is damaged or truncated: {_reason(error)}") from None
+                    raise AudioError(f"{self._path}: is damaged or truncated: {one_line(error)}") from None
                 if not len(block):
                     return
                 yield block
@@ -186,9 +186,10 @@ class _Source:
                 return wav_layout(file, status.st_size)
         except AudioError as error:
             raise AudioError(f"{self._path}: {error}") from None
-        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-            reason = getattr(error, "strerror", None) or str(error)
-            raise AudioError(f"{self._path}: {reason.lower()}") from None
+        except OSError as error:
+            raise AudioError(f"{self._path}: {system_reason(error)}") from None
+        except ValueError as error:  # a zero byte in the name
+            raise AudioError(f"{self._path}: {error}") from None
 
     def _check_end(self, sound: Any) -> None:
         """Seek to the last sample: a FLAC file that was cut off is found out before it is used."""
@@ -207,11 +208,15 @@ class _Source:
         try:
             sound = soundfile.SoundFile(os.fspath(self._path))
         except (RuntimeError, TypeError, ValueError) as error:
-            reason = _reason(error).rpartition("': ")[2]  # libsndfile's repeats the file's name
+            reason = one_line(error).rpartition("': ")[2].rstrip(".")  # libsndfile's repeats the file's name
+            if reason.startswith("File does not exist"):  # said of MP3 without a whole frame
+                reason = "it ends too early"
             raise AudioError(f"{self._path}: not audio that can be read: {reason}") from None
         if sound.format not in _FORMATS:
             sound.close()
-            raise AudioError(f"{self._path}: {sound.format} files are not supported: use WAV, FLAC or Ogg")
+            raise AudioError(
+                f"{self._path}: {sound.format} files are not supported: use WAV, FLAC, Ogg, AIFF or MP3"
+            )
         return sound
 
 
@@ -220,7 +225,7 @@ def _soundfile(path: str | Path) -> Any:
         import soundfile
     except (ImportError, OSError) as error:  # OSError: libsndfile itself is missing
         raise DeviceError(
-            f"{path}: anything but plain WAV needs soundfile: pip install soundfile ({_reason(error)})"
+            f"{path}: anything but plain WAV needs soundfile: pip install soundfile ({one_line(error)})"
         ) from None
     return soundfile
 
@@ -229,7 +234,7 @@ def _soxr() -> Any:
     try:
         import soxr
     except ImportError as error:
-        raise DeviceError(f"resampling needs soxr: pip install soxr ({_reason(error)})") from None
+        raise DeviceError(f"resampling needs soxr: pip install soxr ({one_line(error)})") from None
     return soxr
 
 
@@ -239,7 +244,3 @@ def _check_finite(samples: npt.NDArray[Any], name: str) -> None:
         if np.isfinite(samples.sum()) or bool(np.isfinite(samples).all()):
             return
     raise AudioError(f"{name}: holds samples that are NaN or infinite")
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

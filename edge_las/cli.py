@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edge_las import __version__
 from edge_las.cli_support import fail
-from edge_las.errors import DeviceError, EdgeLasError
+from edge_las.errors import ConfigError, DeviceError, EdgeLasError, system_reason
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return fail(f"not everything could be written: {(error.strerror or str(error)).lower()}")
+        return fail(f"not everything could be written: {system_reason(error)}")
 
 
 def _run(argv: list[str]) -> int:
+    _check_not_empty(argv)
     parser = argparse.ArgumentParser(prog="edge-las", description="Speech recognition on small computers.")
     parser.add_argument("--version", action="version", version=f"edge-las {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -83,6 +84,15 @@ def _run(argv: list[str]) -> int:
     with _explained_imports(chosen, COMMANDS[chosen]):
         status: int = importlib.import_module(COMMANDS[chosen].module).run(args)
     return status
+
+
+def _check_not_empty(argv: list[str]) -> None:
+    """Raise ConfigError for an empty word: a script's unset variable would else pass for no option."""
+    for before, word in zip(["edge-las", *argv], argv, strict=False):
+        if not word:
+            raise ConfigError(f"the argument after {before} is empty")
+        if word.startswith("--") and word.endswith("="):
+            raise ConfigError(f"the argument {word} is empty")
 
 
 @contextmanager

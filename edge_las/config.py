@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge_las.errors import ConfigError, EdgeLasError
+from edge_las.errors import ConfigError, EdgeLasError, one_line, system_reason
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(f"{path}: {system_reason(error)}") from None
     except ValueError as error:  # tomllib's own, a wrong encoding, a number of thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {one_line(error)}") from None
 
@@ -63,11 +63,18 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
-def one_line(error: BaseException | str) -> str:
-    """Write a message that may quote a file's content on one printable line of at most 400 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= 400 else f"{text[:200]} ... {text[-195:]}"
+def read_lines(path: str | Path) -> list[str]:
+    """Read the lines of a text that a user wrote, with or without a byte order mark.
+
+    Raises: ConfigError naming the file.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read().split("\n")
+    except OSError as error:
+        raise ConfigError(f"{path}: {system_reason(error)}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8") from None
 
 
 class _Invalid(Exception):

@@ -173,12 +173,17 @@ def _to_float(data: bytes, layout: WavLayout) -> FloatArray:
     if layout.format_tag == _FLOAT:
         with np.errstate(over="ignore"):  # becomes infinite, which the reader refuses
             return np.frombuffer(data, f"<f{layout.sample_bytes}").astype(np.float32)
-    if layout.sample_bytes == 1:
+    return integer_pcm(data, layout.sample_bytes)
+
+
+def integer_pcm(data: bytes, sample_bytes: int) -> FloatArray:
+    """Scale little-endian PCM of 1 (unsigned) to 4 bytes a sample to float32 in [-1, 1)."""
+    if sample_bytes == 1:
         return (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) * np.float32(2.0**-7)
-    if layout.sample_bytes == 3:
+    if sample_bytes == 3:
+        # The three bytes are the upper ones of an int32.
         wide = np.zeros((len(data) // 3, 4), dtype=np.uint8)
         wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
-        data, scale = wide.tobytes(), 2.0**-31
-        return np.frombuffer(data, "<i4").astype(np.float32) * np.float32(scale)
-    scale = 2.0 ** (1 - 8 * layout.sample_bytes)
-    return np.frombuffer(data, f"<i{layout.sample_bytes}").astype(np.float32) * np.float32(scale)
+        data, sample_bytes = wide.tobytes(), 4
+    scale = np.float32(2.0 ** (1 - 8 * sample_bytes))
+    return np.frombuffer(data, f"<i{sample_bytes}").astype(np.float32) * scale

@@ -19,3 +19,15 @@ class AudioError(EdgeLasError):
 
 class DeviceError(EdgeLasError):
     """A missing package, engine, microphone or other part of the machine."""
+
+
+def one_line(error: BaseException | str) -> str:
+    """Write a message that may quote a file's content on one printable line of at most 400 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= 400 else f"{text[:200]} ... {text[-195:]}"
+
+
+def system_reason(error: OSError) -> str:
+    """Tell why the system refused, to go into a message."""
+    return (error.strerror or str(error)).lower()

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from edge_las.config import one_line
-from edge_las.errors import ArtifactError
+from edge_las.errors import ArtifactError, one_line
 from edge_las.manifest import MANIFEST_NAME
 
 # The last member from format 2 on: the SHA-256 of the text in which these 64 digits are zeros.

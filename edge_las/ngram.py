@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.config import one_line
-from edge_las.errors import ConfigError
+from edge_las.errors import ConfigError, one_line, system_reason
 from edge_las.tokens import TokenTable
 
 # An artifact may hold one by this name.
@@ -117,7 +116,7 @@ def load_ngrams(path: str | Path, tokens: TokenTable) -> NgramModel:
         with np.load(path, allow_pickle=False) as arrays:
             return _read(arrays, names, tokens)
     except OSError as error:
-        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(f"{path}: {system_reason(error)}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:

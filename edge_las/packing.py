@@ -7,8 +7,7 @@ import tarfile
 from pathlib import Path
 
 from edge_las.artifact import Manifest, load_manifest, sha256_file, verify
-from edge_las.config import one_line
-from edge_las.errors import ArtifactError
+from edge_las.errors import ArtifactError, one_line, system_reason
 from edge_las.manifest import MANIFEST_NAME, SIGNATURE_NAME, check_name
 
 # Far above any artifact of this house; what claims to be larger is not unpacked.
@@ -36,7 +35,7 @@ def pack(folder: str | Path, target: str | Path) -> Manifest:
                 _add(archive, name, (folder / name).read_bytes())
         os.replace(partial, target)
     except OSError as error:
-        raise ArtifactError(f"{target}: {(error.strerror or str(error)).lower()}") from None
+        raise ArtifactError(f"{target}: {system_reason(error)}") from None
     finally:
         partial.unlink(missing_ok=True)
     return manifest
@@ -60,7 +59,7 @@ def unpack(source: str | Path, folder: str | Path, require_signature: str | Path
         verify(partial, manifest)
         partial.rename(folder)
     except OSError as error:
-        raise ArtifactError(f"{error.filename or source}: {(error.strerror or str(error)).lower()}") from None
+        raise ArtifactError(f"{error.filename or source}: {system_reason(error)}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest

@@ -5,8 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_las.config import one_line
-from edge_las.errors import ArtifactError, ConfigError, DeviceError
+from edge_las.errors import ArtifactError, ConfigError, DeviceError, one_line, system_reason
 from edge_las.manifest import MANIFEST_NAME, SIGNATURE_NAME
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def check_signature(folder: str | Path, manifest: bytes, key: "Ed25519PublicKey"
     except FileNotFoundError:
         raise ArtifactError(f"{folder}: is not signed: {SIGNATURE_NAME} is missing") from None
     except OSError as error:
-        raise ArtifactError(f"{folder}: {SIGNATURE_NAME}: {(error.strerror or str(error)).lower()}") from None
+        raise ArtifactError(f"{folder}: {SIGNATURE_NAME}: {system_reason(error)}") from None
     try:
         key.verify(signature, manifest)
     except InvalidSignature:
@@ -72,7 +71,7 @@ def _load(path: str | Path, kind: str, expected: type, read: Any) -> Any:
     try:
         key = read(Path(path).read_bytes())
     except OSError as error:
-        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+        raise ConfigError(f"{path}: {system_reason(error)}") from None
     except Exception as error:  # cryptography's own classes: another format, a password, another algorithm
         raise ConfigError(f"{path}: is no {kind} key in PEM: {one_line(error)}") from None
     if not isinstance(key, expected):

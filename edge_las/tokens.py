@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_las.errors import ArtifactError, ConfigError
+from edge_las.errors import ArtifactError, ConfigError, system_reason
 
 WORD_MARK = "\u2581"
 SPECIALS = ("<blank>", "<unk>", "<sos>", "<eos>")
@@ -66,7 +66,7 @@ class TokenTable:
         try:
             lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
         except OSError as error:
-            raise ArtifactError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+            raise ArtifactError(f"{path}: {system_reason(error)}") from None
         except UnicodeDecodeError:
             raise ArtifactError(f"{path}: not UTF-8") from None
         rows = [_parse(line, f"{path}: line {number}") for number, line in enumerate(lines, start=1)]

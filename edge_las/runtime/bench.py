@@ -9,6 +9,7 @@ from typing import Any
 
 from edge_las.artifact import load_manifest
 from edge_las.cli_support import at_least_one
+from edge_las.runtime.engine import check_threads
 from edge_las.runtime.recognizer import Recognizer, model_folder
 from edge_las.runtime.stages import STAGES, measure_stages
 
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print a table, and return 1 where --compare shows a regression."""
     from edge_las.runtime.host import describe_heat, describe_host
 
+    check_threads(args.threads)
     earlier = read_report(args.compare) if args.compare else None
     heat = describe_heat()
     folder = model_folder(args.model)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_las.config import read_lines
 from edge_las.errors import ConfigError
 from edge_las.grammar import Grammar, phrases_grammar
 from edge_las.search.automaton import Automaton
@@ -102,7 +103,7 @@ def read_phrases(path: str | Path, tokens: TokenTable, language: str) -> Grammar
 
     Raises: ConfigError naming file and line.
     """
-    return phrases_grammar(_lines(path), alphabet_of(tokens), language, str(path))
+    return phrases_grammar(read_lines(path), alphabet_of(tokens), language, str(path))
 
 
 def read_hotwords(path: str | Path, tokens: TokenTable, boost: float = 4.0) -> HotwordScorer:
@@ -111,7 +112,7 @@ def read_hotwords(path: str | Path, tokens: TokenTable, boost: float = 4.0) -> H
     Raises: ConfigError naming file and line.
     """
     boosts: dict[str, float] = {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         phrase, _, amount = line.partition("\t")
         if not phrase.strip() or phrase.startswith("#"):
             continue
@@ -125,12 +126,3 @@ def read_hotwords(path: str | Path, tokens: TokenTable, boost: float = 4.0) -> H
         return HotwordScorer(tokens.pieces, boosts, tokens.eos_id)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-
-
-def _lines(path: str | Path) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8") from None

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.audio import level_dbfs
+from edge_las.channels import ChannelMixer
 from edge_las.errors import DeviceError, EdgeLasError
 from edge_las.runtime.host import throttling
 from edge_las.runtime.listen import add_device_arguments
 from edge_las.runtime.microphone import MicrophoneConfig, find_device, possible_rates, sounddevice
 from edge_las.runtime.recognizer import Recognizer
-from edge_las.runtime.sources import mono
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -137,7 +137,7 @@ def record(config: MicrophoneConfig, seconds: float = _RECORD_S) -> Recording:
         raise DeviceError(f"input device {device}: {' '.join(str(error).split())}") from None
     if len(blocks) < 2:
         raise DeviceError(f"input device {device}: opens, but gives no sound")
-    samples = np.concatenate([mono(block) for block in blocks])
+    samples = ChannelMixer(channels).accept(np.concatenate(blocks))
     elapsed_s = arrivals_s[-1] - arrivals_s[0]
     measured = (samples.size - len(blocks[0])) / elapsed_s if elapsed_s else 0.0
     return Recording(samples, rate_hz, measured)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.errors import ArtifactError, DeviceError
+from edge_las.errors import ArtifactError, ConfigError, DeviceError, one_line
 from edge_las.manifest import EngineEntry, GraphEntry, TensorSpec
 
 Array = npt.NDArray[Any]
@@ -18,6 +18,8 @@ _ENGINES = {
     "onnx": ("edge_las.runtime.onnx_engine:OnnxEngine", "onnx"),
     "tflite": ("edge_las.runtime.tflite_engine:TfliteEngine", "tflite"),
 }
+# Far above the cores of any board, far below what a system refuses.
+_MOST_THREADS = 256
 
 
 class Engine(Protocol):
@@ -54,8 +56,9 @@ def load_engine(
 
     providers are ONNX Runtime's execution providers, in order of preference, and need engine 'onnx'.
 
-    Raises: DeviceError saying what to install, ArtifactError naming a graph that does not load.
+    Raises: DeviceError saying what to install, ArtifactError naming a graph that does not load, ConfigError.
     """
+    check_threads(threads)
     if name != "auto":
         if name not in _ENGINES:
             raise DeviceError(f"engine {name!r} is unknown, must be auto or {' or '.join(_ENGINES)}")
@@ -75,6 +78,12 @@ def load_engine(
     return _load(usable[-1], folder, engines[usable[-1]], threads)
 
 
+def check_threads(threads: int) -> None:
+    """Raise ConfigError for a number of engine threads that is none: many thousands would take for ever."""
+    if not 1 <= threads <= _MOST_THREADS:
+        raise ConfigError(f"threads is {threads}, must be 1 to {_MOST_THREADS}")
+
+
 def _load(
     name: str, folder: Path, entry: EngineEntry, threads: int, providers: tuple[str, ...] = ()
 ) -> Engine:
@@ -85,10 +94,8 @@ def _load(
         more = (providers,) if providers else ()
         engine: Engine = make(folder, entry, threads, *more)
     except ImportError as error:
-        reason = " ".join(str(error).split())
-        raise DeviceError(
-            f"engine {name} is not installed: pip install edge-las[{extra}] ({reason})"
-        ) from None
+        advice = f"pip install edge-las[{extra}] ({one_line(error)})"
+        raise DeviceError(f"engine {name} is not installed: {advice}") from None
     return engine
 
 

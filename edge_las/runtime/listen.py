@@ -104,17 +104,22 @@ def _detector(args: argparse.Namespace, profile: DeviceProfile | None, sample_ra
 def endpoint_config(
     args: argparse.Namespace, profile: DeviceProfile | None, longest_s: float
 ) -> EndpointConfig:
-    """Take the limits from options first, then from the profile; the model takes at most longest_s."""
+    """Take the limits from options first, then from the profile; the model takes at most longest_s.
+
+    Raises: ConfigError for limits that contradict each other or the model.
+    """
+    if args.max_length is not None and not args.max_length <= longest_s:
+        raise ConfigError(f"--max-length {args.max_length:g}: the model takes at most {longest_s:g} s")
     config = profile.endpoint if profile else EndpointConfig(max_utterance_s=longest_s)
+    # A profile is of a board, which any model may run on.
+    longest_s = min(longest_s, config.max_utterance_s)
     given = {
         "pre_roll_s": args.pre_roll,
         "min_speech_s": args.min_speech,
         "trailing_silence_s": args.silence,
-        "max_utterance_s": args.max_length,
+        "max_utterance_s": longest_s if args.max_length is None else args.max_length,
     }
-    given = {name: value for name, value in given.items() if value is not None}
-    given["max_utterance_s"] = min(longest_s, given.get("max_utterance_s", config.max_utterance_s))
-    return replace(config, **given)
+    return replace(config, **{name: value for name, value in given.items() if value is not None})
 
 
 def microphone_config(args: argparse.Namespace, profile: DeviceProfile | None) -> MicrophoneConfig:

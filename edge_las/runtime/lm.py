@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from edge_las.artifact import load_manifest, load_tokens
 from edge_las.cli_support import at_least_one
+from edge_las.config import read_lines
 from edge_las.errors import ConfigError
 from edge_las.ngram import NGRAM_NAME, save_ngrams
 from edge_las.ngram_estimate import estimate
@@ -30,7 +31,10 @@ def run(args: argparse.Namespace) -> int:
     """Estimate the model and write it; return 0."""
     folder = model_folder(args.model)
     tokens = load_tokens(folder, load_manifest(folder))
-    model = estimate(list(_sentences(args.texts)), args.order, tokens, args.min_count)
+    sentences = list(_sentences(args.texts))
+    if not sentences:
+        raise ConfigError(f"{', '.join(args.texts)}: no sentence to learn from")
+    model = estimate(sentences, args.order, tokens, args.min_count)
     save_ngrams(args.out, model, tokens)
     counts = ", ".join(f"{len(level.keys)}" for level in model.levels)
     print(f"{args.out}: {counts} n-grams of 1 to {len(model.levels)} tokens")
@@ -39,14 +43,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _sentences(paths: Sequence[str]) -> Iterator[str]:
     for path in paths:
-        try:
-            with open(path, encoding="utf-8") as file:
-                for number, line in enumerate(file, start=1):
-                    try:
-                        yield normalize_text(line)
-                    except ConfigError as error:
-                        raise ConfigError(f"{path}: line {number}: {error}") from None
-        except OSError as error:
-            raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(f"{path}: not UTF-8") from None
+        for number, line in enumerate(read_lines(path), start=1):
+            try:
+                sentence = normalize_text(line)
+            except ConfigError as error:
+                raise ConfigError(f"{path}: line {number}: {error}") from None
+            if sentence:
+                yield sentence

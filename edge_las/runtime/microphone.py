@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.audio import StreamingResampler
-from edge_las.errors import DeviceError
-from edge_las.runtime.sources import WAIT_S, Block, mono
+from edge_las.channels import ChannelMixer
+from edge_las.errors import DeviceError, one_line
+from edge_las.runtime.sources import WAIT_S, Block
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -148,6 +149,7 @@ class Microphone:
         module = sounddevice()
         self.device = find_device(self._config.device)
         self.rate_hz, self.channels = self._settings(self.device)
+        self._mixer = ChannelMixer(self.channels)
         self._resampler = StreamingResampler(self.rate_hz, self._sample_rate)
         self._queue: queue.Queue[FloatArray] = queue.Queue(round(QUEUE_S / self._config.block_s))
         # Written by the callback alone; the reader remembers how much of it it has reported.
@@ -165,7 +167,7 @@ class Microphone:
             )
             stream.start()
         except (module.PortAudioError, ValueError, OSError) as error:
-            raise DeviceError(f"input device {self.device}: {_reason(error)}") from None
+            raise DeviceError(f"input device {self.device}: {one_line(error)}") from None
         self._stream = stream
 
     def _settings(self, device: InputDevice) -> tuple[int, int]:
@@ -199,7 +201,8 @@ class Microphone:
         overflows, dropped = self._overflows, self._dropped_frames
         reported, self._reported = self._reported, (overflows, dropped)
         lost_s = (dropped - reported[1]) / self.rate_hz
-        return Block(self._resampler.accept(mono(samples)), overflows - reported[0], lost_s)
+        mixed = self._mixer.accept(samples)
+        return Block(self._resampler.accept(mixed), overflows - reported[0], lost_s)
 
     def _check(self) -> Block:
         if self._stream.active and time.monotonic() - self._heard_at < _STALL_S:
@@ -244,7 +247,3 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from edge_las.config import one_line
-from edge_las.errors import ArtifactError, DeviceError
+from edge_las.errors import ArtifactError, DeviceError, one_line
 from edge_las.manifest import EngineEntry, GraphEntry, TensorSpec
 from edge_las.runtime.engine import Array, State
 

@@ -1,12 +1,13 @@
 """Raw PCM of any rate, width and number of channels, as it arrives, into samples at one rate."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_las.audio import StreamingResampler
+from edge_las.channels import ChannelMixer
+from edge_las.containers import integer_pcm
 from edge_las.errors import AudioError
 
 FloatArray = npt.NDArray[np.float32]
@@ -45,6 +46,7 @@ class PcmStream:
 
     def __init__(self, form: PcmFormat, sample_rate: int) -> None:
         self._form = form
+        self._mixer = ChannelMixer(form.channels)
         self._resampler = StreamingResampler(form.rate, sample_rate)
 
     def accept(self, raw: bytes) -> FloatArray:
@@ -54,24 +56,9 @@ class PcmStream:
         """
         if len(raw) % self._form.frame_bytes:
             raise AudioError(f"{len(raw)} bytes are no whole frames of {self._form.frame_bytes}")
-        return self._resampler.accept(_mono(raw, self._form))
+        samples = integer_pcm(raw, self._form.width).reshape(-1, self._form.channels)
+        return self._resampler.accept(self._mixer.accept(samples))
 
     def finish(self) -> FloatArray:
         """Return the samples still held."""
         return self._resampler.finish()
-
-
-def _mono(raw: bytes, form: PcmFormat) -> FloatArray:
-    values: npt.NDArray[Any]
-    if form.width == 1:
-        values = np.frombuffer(raw, dtype=np.uint8).astype(np.float32) / 128.0 - 1.0
-    elif form.width == 3:
-        # The three bytes are the upper ones of an int32.
-        wide = np.zeros((len(raw) // 3, 4), dtype=np.uint8)
-        wide[:, 1:] = np.frombuffer(raw, dtype=np.uint8).reshape(-1, 3)
-        values = wide.reshape(-1).view("<i4") / 2.0**31
-    else:
-        values = np.frombuffer(raw, dtype=f"<i{form.width}") / 2.0 ** (8 * form.width - 1)
-    if form.channels > 1:
-        values = values.reshape(-1, form.channels).mean(axis=1)
-    return values.astype(np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.audio import float_to_pcm
-from edge_las.errors import AudioError
+from edge_las.errors import AudioError, system_reason
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -29,7 +29,7 @@ class Saver:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise AudioError(f"{folder}: {_reason(error)}") from None
+            raise AudioError(f"{folder}: {system_reason(error)}") from None
 
     def save(self, samples: FloatArray, record: Mapping[str, Any]) -> str:
         """Write an utterance to the disk itself; return the path of its WAV.
@@ -46,7 +46,7 @@ class Saver:
             for path in (wav, described):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
-            raise AudioError(f"{wav}: {_reason(error)}") from None
+            raise AudioError(f"{wav}: {system_reason(error)}") from None
         return str(wav)
 
     def _free_names(self) -> tuple[Path, Path]:
@@ -101,7 +101,3 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.audio import StreamingResampler, pcm_to_float, stream_audio
+from edge_las.audio import stream_audio
 from edge_las.errors import AudioError
+from edge_las.runtime.pcm import PcmFormat, PcmStream
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -71,9 +72,9 @@ class PcmSource:
 
     def __init__(self, descriptor: int, from_hz: int, channels: int, sample_rate: int) -> None:
         self._descriptor = descriptor
-        self._channels = channels
-        self._bytes = max(1, round(BLOCK_S * from_hz)) * 2 * channels
-        self._resampler = StreamingResampler(from_hz, sample_rate)
+        self._form = PcmFormat(from_hz, 2, channels)
+        self._block_bytes = round(BLOCK_S * from_hz) * self._form.frame_bytes
+        self._stream = PcmStream(self._form, sample_rate)
         self._rest = b""
         self._ended = False
 
@@ -83,25 +84,16 @@ class PcmSource:
             return None
         if not select.select([self._descriptor], [], [], WAIT_S)[0]:
             return Block()
-        data = os.read(self._descriptor, self._bytes)
+        data = os.read(self._descriptor, self._block_bytes)
         if not data:
             self._ended = True
             if self._rest:
-                raise AudioError(f"standard input ends within a sample of {self._channels} channels")
-            return Block(self._resampler.finish())
+                raise AudioError(f"standard input ends within a sample of {self._form.channels} channels")
+            return Block(self._stream.finish())
         data = self._rest + data
-        whole = len(data) // (2 * self._channels) * 2 * self._channels
+        whole = len(data) - len(data) % self._form.frame_bytes
         self._rest = data[whole:]
-        pcm = np.frombuffer(data[:whole], dtype="<i2").astype(np.int16)
-        return Block(self._resampler.accept(mono(pcm_to_float(pcm).reshape(-1, self._channels))))
+        return Block(self._stream.accept(data[:whole]))
 
     def close(self) -> None:
         """Leave the descriptor to its owner."""
-
-
-def mono(samples: FloatArray) -> FloatArray:
-    """Mix samples (s, channels) down to (s,)."""
-    if samples.shape[1] == 1:
-        return np.ascontiguousarray(samples[:, 0])
-    mixed: FloatArray = samples.mean(axis=1, dtype=np.float32)
-    return mixed

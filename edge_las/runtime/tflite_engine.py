@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_las.config import one_line
-from edge_las.errors import ArtifactError
+from edge_las.errors import ArtifactError, one_line
 from edge_las.manifest import EngineEntry, GraphEntry, TensorSpec
 from edge_las.runtime.engine import Array, State
 

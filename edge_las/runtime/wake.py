@@ -1,5 +1,6 @@
 """Wake words: sound is let through to recognition only after one was heard, until its command is over."""
 
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -7,13 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.audio import float_to_pcm
-from edge_las.errors import DeviceError
+from edge_las.errors import DeviceError, one_line, system_reason
 
 FloatArray = npt.NDArray[np.float32]
 
 # How long a command is waited for.
 PATIENCE_S = 5.0
 _STEP_S = 0.01
+# What is read from a microWakeWord file: the keys, their types and how these are called.
+_WANTED: tuple[tuple[str, tuple[type, ...], str], ...] = (
+    ("wake_word", (str,), "a string"),
+    ("model", (str,), "a string"),
+    ("micro.probability_cutoff", (int, float), "a number"),
+    ("micro.sliding_window_size", (int,), "an integer"),
+)
 
 
 class WakeDetector(Protocol):
@@ -41,14 +49,16 @@ class MicroWakeDetector:
         known = [model.value for model in package.Model]
         if not name.endswith(".json") and name not in known:
             raise DeviceError(f"wake word {name!r} is unknown, must be a .json file or {', '.join(known)}")
+        if name.endswith(".json"):
+            _check_file(Path(name))
         try:
             self._model: Any = (
                 package.MicroWakeWord.from_config(Path(name))
                 if name.endswith(".json")
                 else package.MicroWakeWord.from_builtin(package.Model(name))
             )
-        except (OSError, ValueError, KeyError) as error:
-            raise DeviceError(f"wake word {name}: {' '.join(str(error).split())}") from None
+        except (OSError, ValueError) as error:
+            raise DeviceError(f"wake word {name}: {one_line(error)}") from None
         self._features: Any = package.MicroWakeWordFeatures()
         self.word: str = self._model.wake_word
 
@@ -62,6 +72,30 @@ class MicroWakeDetector:
         """Forget what was heard."""
         self._model.reset()
         self._features.reset()
+
+
+def _check_file(path: Path) -> None:
+    """Raise DeviceError naming what is wrong in a .json: the package would end the process for some of it."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DeviceError(f"wake word {path}: {system_reason(error)}") from None
+    except ValueError as error:
+        raise DeviceError(f"wake word {path}: no JSON: {one_line(error)}") from None
+    for name, types, kind in _WANTED:
+        value = config
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise DeviceError(f"wake word {path}: {name} must be {kind}")
+    network = path.parent / config["model"]
+    try:
+        with open(network, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise DeviceError(f"wake word {path}: {network}: {system_reason(error)}") from None
+    if head[4:] != b"TFL3":
+        raise DeviceError(f"wake word {path}: {network} is no TFLite model")
 
 
 class WakeGate:

@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import time
 import wave
 
 import numpy as np
@@ -133,6 +132,26 @@ def test_usage_errors_exit_with_2(arguments, capsys):
     assert "usage: edge-las" in capsys.readouterr().err
 
 
+def test_words_and_numbers_that_mean_nothing_are_named(model, tmp_path, capsys):
+    file = write_wav(tmp_path / "a.wav", tones.say("one"))
+    assert main(["transcribe", file, "--model", model, "--threads", "100000"]) == 2
+    assert capsys.readouterr().err == "edge-las: error: threads is 100000, must be 1 to 256\n"
+    assert main(["bench", file, "--threads", "257"]) == 2
+    assert "threads is 257" in capsys.readouterr().err
+    assert main(["transcribe", file, "--model", ""]) == 2
+    assert capsys.readouterr().err == "edge-las: error: the argument after --model is empty\n"
+    assert main(["transcribe", file, "--phrases="]) == 2
+    assert "the argument --phrases= is empty" in capsys.readouterr().err
+
+
+def test_texts_without_a_sentence_are_named(model, tmp_path, capsys):
+    texts = [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
+    for path in texts:
+        (tmp_path / path).write_text("\ufeff\n", encoding="utf-8")
+    assert main(["lm", *texts, "--model", model]) == 2
+    assert f"{texts[0]}, {texts[1]}: no sentence" in capsys.readouterr().err
+
+
 def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
@@ -180,18 +199,11 @@ def test_importing_everything_loads_no_heavy_package():
     assert "numpy" not in python("-c", "import sys, edge_las.cli; print(*sys.modules)").stdout.split()
 
 
-def test_the_command_starts_fast_and_survives_a_closed_pipe(tmp_path):
+def test_the_command_survives_a_closed_pipe(tmp_path):
     pytest.importorskip("onnxruntime")
     tiny = pytest.importorskip("tests.runtime.tiny_onnx")
     model = str(tiny.write_artifact(tmp_path / "model"))
     file = write_wav(tmp_path / "a.wav", tones.say("one"))
-    times_s = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = python("-m", "edge_las", "transcribe", file, "--model", model)
-        times_s.append(time.perf_counter() - started)
-        assert done.returncode == 0, done.stderr
-    assert min(times_s) < 1.0
     command = [sys.executable, "-m", "edge_las", "transcribe", *[file] * 50, "--json", "--model", model]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.readline()

@@ -11,7 +11,7 @@ import pytest
 
 from edge_las.artifact import describe_files, load_manifest, write_manifest
 from edge_las.cli import main
-from edge_las.errors import ArtifactError
+from edge_las.errors import ArtifactError, ConfigError
 from edge_las.grammar import phrases_grammar
 from edge_las.ngram import NGRAM_NAME, save_ngrams
 from edge_las.ngram_estimate import estimate
@@ -46,6 +46,8 @@ def test_options_win_over_the_profile_and_the_model_over_both():
     assert config.min_speech_s == PROFILE.endpoint.min_speech_s
     assert listen.endpoint_config(parsed(), None, longest_s=60.0).max_utterance_s == 60.0
     assert listen.endpoint_config(parsed("--max-length", "5"), None, 60.0).max_utterance_s == 5.0
+    with pytest.raises(ConfigError, match="--max-length 61: the model takes at most 60 s"):
+        listen.endpoint_config(parsed("--max-length", "61"), None, 60.0)
 
 
 def test_the_microphone_is_as_the_profile_says_unless_told_otherwise():

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 
@@ -7,6 +8,7 @@ import pytest
 
 from edge_las.audio import read_audio
 from edge_las.cli import main
+from edge_las.errors import DeviceError
 from edge_las.runtime.detectors import EnergyDetector
 from edge_las.runtime.endpointer import Endpointer
 from edge_las.runtime.live import Session
@@ -18,6 +20,10 @@ from tests.runtime import tone_engine as tones
 from tests.runtime.test_cli import write_wav
 from tests.runtime.test_live import model, only, silence  # noqa: F401
 from tests.runtime.tone_engine import RATE, say
+
+GOOD_WAKE_FILE = (
+    '{"wake_word": "x", "model": "x.tflite", "micro": {"probability_cutoff": 0.9, "sliding_window_size": 5}}'
+)
 
 
 class Beep:
@@ -94,14 +100,35 @@ def test_what_is_missing_or_unknown_is_named(model, tmp_path, capsys, monkeypatc
 
 def test_the_real_package_names_its_words(tmp_path):
     pytest.importorskip("pymicro_wakeword")
-    from edge_las.errors import DeviceError
-
     with pytest.raises(DeviceError, match="wake word 'computer' is unknown, must be a .json file or .*alexa"):
         MicroWakeDetector("computer", RATE)
-    with pytest.raises(DeviceError, match=r"wake word .*none\.json"):
-        MicroWakeDetector(str(tmp_path / "none.json"), RATE)
     with pytest.raises(DeviceError, match="cannot take 8000 Hz"):
         MicroWakeDetector("alexa", 8000)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "wake.json: no such file"),
+        ("{", "wake.json: no JSON"),
+        ("[1]", "wake_word must be a string"),
+        (
+            '{"wake_word": "x", "model": "x", "micro": {"probability_cutoff": "high"}}',
+            "micro.probability_cut",
+        ),
+        (GOOD_WAKE_FILE.replace("x.tflite", "none.tflite"), "none.tflite: no such file"),
+        # The package itself dies of a segmentation fault here.
+        (GOOD_WAKE_FILE, "x.tflite is no TFLite model"),
+    ],
+)
+def test_what_is_wrong_with_a_wake_word_file_is_named(text, message, tmp_path):
+    pytest.importorskip("pymicro_wakeword")
+    (tmp_path / "x.tflite").write_bytes(bytes(100))
+    file = tmp_path / "wake.json"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    with pytest.raises(DeviceError, match=f"wake word .*{re.escape(message)}"):
+        MicroWakeDetector(str(file), RATE)
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="needs flite on this machine")

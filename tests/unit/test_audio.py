@@ -31,6 +31,7 @@ CUT_FORMATS = [
     ("FLAC", "PCM_24"),
     ("OGG", "OPUS"),
     ("OGG", "VORBIS"),
+    ("MP3", "MPEG_LAYER_III"),
 ]
 
 
