@@ -1,10 +1,8 @@
-"""The artifact folder: written aside, checked as the runtime will check it, then put in its place whole."""
+"""The artifact folder: its manifest, checked as the runtime will check it."""
 
 import contextlib
 import os
-import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +25,6 @@ from edge_las.artifact import (
     verify,
     write_manifest,
 )
-from edge_las.errors import ArtifactError
 from edge_las.runtime.gate import GateConfig
 from edge_las.search.config import BeamConfig
 from edge_las.tokens import TokenTable
@@ -40,27 +37,6 @@ _TOOLS = (
     "torch", "onnx", "onnxscript", "onnxruntime", "numpy",
     "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert",
 )  # fmt: skip
-
-
-@contextlib.contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """Give an empty folder beside `out` that takes its place at the end, or vanishes if anything fails.
-
-    Raises: ArtifactError if `out` is there and is no artifact.
-    """
-    if out.exists() and not (out / MANIFEST_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise ArtifactError(f"{out}: exists and is no artifact; it is not replaced")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
-    part.mkdir()
-    try:
-        yield part
-        if out.exists():
-            out.rename(old)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def describe_artifact(

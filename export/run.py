@@ -10,6 +10,7 @@ import torch
 
 from edge_las.artifact import CalibrationEntry, EngineEntry, Manifest
 from edge_las.signing import load_private_key, sign
+from edge_las.staging import staged
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.model import LasModel
@@ -18,7 +19,7 @@ from export.build_tflite import build_float_tflite, build_int8_tflite
 from export.calibration import CalibrationClip, Feed, choose, feeds_of, list_hash
 from export.config import ExportConfig
 from export.gate import Built, prove
-from export.package import describe_artifact, describe_origin, measured, seal, staged
+from export.package import describe_artifact, describe_origin, measured, seal
 from export.rates import max_tokens_per_s
 from export.recordings import Recording, held_out, load_recordings
 from export.sensitivity import measure_layers, report_lines

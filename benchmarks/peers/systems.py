@@ -49,7 +49,6 @@ class EdgeLas:
         from edge_las.runtime.constraint import ConstraintConfig
         from edge_las.runtime.gate import GateConfig
         from edge_las.runtime.recognizer import Recognizer
-        from edge_las.runtime.transcription import Transcription
 
         recognizer = Recognizer.load(setting.model, setting.engine)
         own = recognizer.setup.grammar
@@ -63,7 +62,7 @@ class EdgeLas:
         grammar = own.grammar if own else load_grammar(setting.grammar) if setting.grammar else None
         if grammar is not None:
             recognizer = recognizer.with_grammar(grammar, config)
-        self._begin: Callable[[], Any] = lambda: Transcription(recognizer)
+        self._begin: Callable[[], Any] = recognizer.transcription
         self._current: Any = None
 
     def accept(self, pcm: Pcm) -> None:

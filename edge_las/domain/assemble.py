@@ -1,6 +1,5 @@
 """The artifact of a domain: another artifact's files, with a grammar and what was measured in it."""
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from edge_las.artifact import (
-    MANIFEST_NAME,
     Manifest,
     describe_files,
     load_manifest,
@@ -22,6 +20,7 @@ from edge_las.errors import ArtifactError
 from edge_las.grammar import GRAMMAR_NAME, save_grammar
 from edge_las.ngram import NGRAM_NAME, NgramModel, save_ngrams
 from edge_las.ngram_estimate import estimate
+from edge_las.staging import staged
 from edge_las.tokens import TokenTable
 
 DOMAIN_NAME = "domain.yaml"
@@ -37,12 +36,6 @@ class Findings:
     search: Mapping[str, float] = field(default_factory=dict)
     accuracy: Mapping[str, Any] = field(default_factory=dict)
     tokens_per_s: float = 0.0
-
-
-def check_out(out: Path) -> None:
-    """Raise ArtifactError if `out` is something that must not be replaced."""
-    if out.exists() and not (out / MANIFEST_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise ArtifactError(f"{out}: exists and is no artifact; it is not replaced")
 
 
 def build_domain(source: Path, base: Path, out: Path, tell: Callable[[str], None] = print) -> None:
@@ -77,12 +70,8 @@ def assemble(
 
     Raises: ArtifactError if `out` is there and is no artifact.
     """
-    check_out(out)
     manifest = _with_findings(load_manifest(base), found or Findings())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
-    part.mkdir()
-    try:
+    with staged(out) as part:
         for name in set(manifest.files) - _OWN_FILES:
             shutil.copy2(base / name, part / name)
         save_grammar(part / GRAMMAR_NAME, compiled.grammar)
@@ -90,12 +79,6 @@ def assemble(
         shutil.copyfile(compiled.source, part / DOMAIN_NAME)
         files = describe_files(part, set(manifest.files) | _OWN_FILES)
         write_manifest(part, replace(manifest, files=files))
-        if out.exists():
-            out.rename(old)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _with_findings(manifest: Manifest, found: Findings) -> Manifest:

@@ -15,7 +15,7 @@ from typing import Any
 
 from edge_las.artifact import MANIFEST_NAME, sha256_file
 from edge_las.config import to_dict
-from edge_las.domain.assemble import Findings, assemble, check_out, estimate_lm
+from edge_las.domain.assemble import Findings, assemble, estimate_lm
 from edge_las.domain.casting import cast, speaker
 from edge_las.domain.compiled import read_compiled
 from edge_las.domain.exporting import checkout, export_artifact
@@ -36,6 +36,7 @@ from edge_las.domain.texts import COMMAND, domain_texts
 from edge_las.domain.voices import list_voices
 from edge_las.errors import ConfigError
 from edge_las.ngram import NgramModel
+from edge_las.staging import check_replaceable
 from edge_las.tokens import TokenTable
 from edge_las.train.corpus import INDEX_FILE, Corpus
 from edge_las.train.decode import open_corpus
@@ -81,7 +82,7 @@ class Build:
         self.config, self._tell = config, tell
         self.tokens = TokenTable.load(config.base / "tokens.txt")
         self.compiled = read_compiled(config.source, self.tokens, LANGUAGE)
-        check_out(config.out)
+        check_replaceable(config.out)
         checkout()
         self.recipe = domain_recipe(config.base, config.overrides, config.seed)
         self.cast = cast(list_voices(config.voices or None), config.seed)

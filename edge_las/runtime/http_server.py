@@ -16,7 +16,6 @@ from edge_las.errors import AudioError, DeviceError
 from edge_las.runtime.frames import ClientError
 from edge_las.runtime.result import Result
 from edge_las.runtime.session import Service, check_language
-from edge_las.runtime.transcription import Transcription
 from edge_las.runtime.wyoming_server import LINGER_S
 
 # What OpenAI takes at most.
@@ -137,7 +136,7 @@ class _Api:
 
     def _recognize(self, path: Path, name: str) -> Result:
         recognizer, limit_s = self._service.recognizer, self._service.limits.max_seconds
-        transcription, heard = Transcription(recognizer, self._service.scorers), 0
+        transcription, heard = recognizer.transcription(self._service.scorers), 0
         try:
             for samples in stream_audio(path, recognizer.sample_rate):
                 heard += samples.size

@@ -18,9 +18,9 @@ from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import load_engine
 from edge_las.runtime.gate import GateConfig
-from edge_las.runtime.result import Result, join_results
-from edge_las.runtime.segment import PieceCutter
+from edge_las.runtime.result import Result
 from edge_las.runtime.setup import Setup
+from edge_las.runtime.transcription import Transcription
 from edge_las.runtime.utterance import Utterance
 from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
@@ -109,24 +109,19 @@ class Recognizer:
         """Begin an utterance."""
         return Utterance(self._setup, scorers)
 
+    def transcription(self, scorers: Sequence[Scorer] = ()) -> Transcription:
+        """Begin a recording of any length."""
+        return Transcription(self._setup, scorers)
+
     def transcribe(self, audio: FloatArray | Iterable[FloatArray], scorers: Sequence[Scorer] = ()) -> Result:
         """Recognize audio of any length, whole (S,) or in blocks; memory does not grow with its length.
 
         Where it is longer than the Speller takes at once it is cut at pauses.
         """
-        cutter = PieceCutter(self.manifest.speller.max_utterance_s, self.sample_rate)
-        utterance = self.utterance(scorers)
-        pieces: list[Result] = []
+        transcription = self.transcription(scorers)
         for block in _blocks(audio, self.sample_rate):
-            for samples, ends in cutter.accept(block):
-                utterance.accept(samples)
-                if ends:
-                    pieces.append(utterance.finish())
-                    utterance = self.utterance(scorers)
-        utterance.accept(cutter.finish())
-        if utterance.duration_s or not pieces:
-            pieces.append(utterance.finish())
-        return join_results(pieces)
+            transcription.accept(block)
+        return transcription.finish()
 
 
 def model_folder(folder: str | Path | None) -> Path:

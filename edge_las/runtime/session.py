@@ -14,7 +14,6 @@ from edge_las.runtime.frames import ClientError, Frame, Limits, read_frame
 from edge_las.runtime.pcm import PcmFormat, PcmStream
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.runtime.result import Result
-from edge_las.runtime.transcription import Transcription
 from edge_las.search.fusion import Scorer
 
 T = TypeVar("T")
@@ -168,7 +167,7 @@ class _Audio:
         self._frames = 0
         self._started_s = time.monotonic()
         self._stream = PcmStream(form, service.recognizer.sample_rate)
-        self._transcription = Transcription(service.recognizer, service.scorers)
+        self._transcription = service.recognizer.transcription(service.scorers)
 
     def take(self, payload: bytes) -> bool:
         """Keep a chunk; return whether it is time to recognize what was kept.

@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 
-from edge_las.runtime.recognizer import Recognizer
 from edge_las.runtime.result import Result, join_results
 from edge_las.runtime.segment import FloatArray, PieceCutter
+from edge_las.runtime.setup import Setup
+from edge_las.runtime.utterance import Utterance
 from edge_las.search.fusion import Scorer
 
 
 class Transcription:
-    """One recording being recognized; gives what `Recognizer.transcribe` gives for the same samples."""
+    """One recording being recognized; memory does not grow with its length."""
 
-    def __init__(self, recognizer: Recognizer, scorers: Sequence[Scorer] = ()) -> None:
-        self._recognizer = recognizer
+    def __init__(self, setup: Setup, scorers: Sequence[Scorer] = ()) -> None:
+        self._setup = setup
         self._scorers = scorers
-        self._cutter = PieceCutter(recognizer.manifest.speller.max_utterance_s, recognizer.sample_rate)
-        self._utterance = recognizer.utterance(scorers)
+        manifest = setup.manifest
+        self._cutter = PieceCutter(manifest.speller.max_utterance_s, manifest.features.sample_rate)
+        self._utterance = Utterance(setup, scorers)
         self._pieces: list[Result] = []
 
     def accept(self, samples: FloatArray) -> str:
@@ -25,7 +27,7 @@ class Transcription:
             self._utterance.accept(part)
             if ends:
                 self._pieces.append(self._utterance.finish())
-                self._utterance = self._recognizer.utterance(self._scorers)
+                self._utterance = Utterance(self._setup, self._scorers)
         return " ".join(piece.text for piece in self._pieces[before:] if piece.text)
 
     def finish(self) -> Result:
