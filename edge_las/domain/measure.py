@@ -14,7 +14,7 @@ from edge_las.audio import pcm_to_float
 from edge_las.domain.mixing import NEGATIVE
 from edge_las.domain.proof import Case, report
 from edge_las.domain.texts import COMMAND, NEAR, OTHER
-from edge_las.runtime.constraint import Constrained, Constraint, Search
+from edge_las.runtime.constraint import Constrained, Constraint, Search, SearchSentences
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.search.speller import FloatArray
 from edge_las.tokens import TokenTable
@@ -67,8 +67,8 @@ class _Watching(Constraint):
         super().__init__(constraint.grammar, tokens, config)
         self.loss = math.inf
 
-    def search(self, search: Search, ctc_log_probs: FloatArray) -> Constrained:
-        found = super().search(search, ctc_log_probs)
+    def search(self, search: Search, inside: SearchSentences, ctc_log_probs: FloatArray) -> Constrained:
+        found = super().search(search, inside, ctc_log_probs)
         self.loss = found.loss
         return found
 

@@ -17,11 +17,14 @@ from edge_las.search.fusion import Scorer
 from edge_las.search.grammar import GrammarScorer
 from edge_las.search.hotwords import HotwordScorer
 from edge_las.search.hypothesis import Hypothesis
+from edge_las.search.sentence_graph import SentenceGraph
 from edge_las.search.speller import FloatArray
 from edge_las.tokens import SPECIALS, WORD_MARK, TokenTable
 
 MODES = ("strict", "soft", "off")
+# A beam search with more scorers, and one among the sentences of a grammar.
 Search = Callable[[Sequence[Scorer]], list[Hypothesis]]
+SearchSentences = Callable[[SentenceGraph], list[Hypothesis]]
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,9 @@ class Constraint:
         self.automaton = Automaton(grammar)
         weight = config.grammar_weight if config.mode == "soft" else math.inf
         self._scorer = GrammarScorer(self.automaton, tokens.pieces, tokens.eos_id, weight)
+        self._sentences = SentenceGraph(self.automaton, self._scorer)
 
-    def search(self, search: Search, ctc_log_probs: FloatArray) -> Constrained:
+    def search(self, search: Search, inside: SearchSentences, ctc_log_probs: FloatArray) -> Constrained:
         """Search freely, and in the grammar where that did not end in it; ctc_log_probs: (T, V)."""
         if self.config.mode == "soft":
             found = search([self._scorer])
@@ -73,7 +77,7 @@ class Constraint:
         free = search([])
         if not free or not self._tokens.decode(free[0].tokens):
             return Constrained(free, [], None)
-        found = free if self._is_inside(free[0]) else search([self._scorer])
+        found = free if self._is_inside(free[0]) else inside(self._sentences)
         kept = [hypothesis for hypothesis in found if self._is_inside(hypothesis)]
         loss = ctc_cost(ctc_log_probs, kept[0].tokens, self._tokens.blank_id) if kept else math.inf
         if loss > self.config.grammar_max_loss:

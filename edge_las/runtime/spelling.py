@@ -10,9 +10,11 @@ from edge_las.runtime.listener_stream import Heard
 from edge_las.runtime.placing import Placed, place
 from edge_las.runtime.setup import Setup
 from edge_las.search.beam import beam_search
+from edge_las.search.closed import search_sentences
 from edge_las.search.fusion import Scorer
 from edge_las.search.greedy import greedy_search
 from edge_las.search.hypothesis import Hypothesis
+from edge_las.search.sentence_graph import SentenceGraph
 
 # Tokens allowed whatever the length: a very short recording may hold a word.
 _EXTRA_TOKENS = 4
@@ -40,8 +42,12 @@ def spell(setup: Setup, heard: Heard, duration_s: float, scorers: Sequence[Score
             return [greedy_search(speller, config)]
         return beam_search(speller, config, heard.ctc_log_probs, together)
 
+    def inside(graph: SentenceGraph) -> list[Hypothesis]:
+        together = [*setup.scorers, *scorers]
+        return search_sentences(speller, config, heard.ctc_log_probs, together, graph)
+
     if setup.grammar:
-        return setup.grammar.search(search, heard.ctc_log_probs)
+        return setup.grammar.search(search, inside, heard.ctc_log_probs)
     hypotheses = search([])
     return Constrained(hypotheses, hypotheses, None)
 

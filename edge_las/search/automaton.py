@@ -54,6 +54,11 @@ class Automaton:
         self.start = self._state(paths, False)
 
     @property
+    def has_wildcards(self) -> bool:
+        """Whether any words may stand somewhere."""
+        return any(ANY in letters for letters in self._letters)
+
+    @property
     def num_states(self) -> int:
         """How many states were visited so far."""
         return len(self._states)

@@ -9,6 +9,7 @@ from edge_las.errors import ConfigError
 from edge_las.grammar import ANY
 from edge_las.search.automaton import OUTSIDE, Automaton
 from edge_las.search.lookup import Table, TableScorer
+from edge_las.search.speller import IntArray
 from edge_las.tokens import WORD_MARK
 
 
@@ -30,6 +31,12 @@ class GrammarScorer(TableScorer):
     def initial_state(self) -> int:
         """Return the state of the empty text."""
         return self._automaton.start
+
+    def followers(self, state: int) -> tuple[IntArray, IntArray]:
+        """List the tokens that may follow in the grammar, and the states they lead to; <eos> is not told."""
+        states = self._table(state)[1]
+        tokens = np.flatnonzero(states != OUTSIDE)
+        return tokens, states[tokens]
 
     def _make_table(self, state: int) -> Table:
         left = 0.0 if state == OUTSIDE else self._cost

@@ -1,0 +1,178 @@
+"""The likeliest sentences of a grammar for a CTC head: token passing forwards, A* backwards.
+
+The beam of `beam.py` compares hypotheses of equally many tokens, so a rare beginning may lose a sentence
+for good. Here all sentences of the grammar go through time together, those that can go on alike as one.
+Source: Young, Russell & Thornton 1989, Token Passing; Soong & Huang 1991, A Tree-Trellis Based Fast Search.
+"""
+
+import heapq
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_las.search.sentence_graph import ROOT, SentenceGraph
+from edge_las.search.speller import FloatArray, IntArray
+
+DoubleArray = npt.NDArray[np.float64]
+
+_FLOOR = -60.0
+# Nodes further (nats) under the best of a frame are given up, and more nodes than this.
+_MARGIN, _MOST_NODES = 40.0, 1500
+# A* looks at so many beginnings for each sentence asked for, then gives what it has.
+_MOST_LOOKS = 400
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """Scores of one node by frame: after frames (k,) its best path ended in a blank, or in either."""
+
+    frames: IntArray
+    blank: DoubleArray
+    either: DoubleArray
+
+
+def best_sentences(
+    graph: SentenceGraph, ctc_log_probs: FloatArray, count: int, blank_id: int
+) -> list[tuple[int, ...]]:
+    """Find at most `count` sentences by the likeliest CTC path of each, best first; (T, V) log probs."""
+    log_probs = np.maximum(ctc_log_probs, _FLOOR).astype(np.float64)
+    if not len(log_probs):
+        return []
+    passed, ends = _pass_forward(graph, log_probs, blank_id)
+    return _Backward(graph, log_probs, blank_id, passed).run(ends, count)
+
+
+def _pass_forward(
+    graph: SentenceGraph, log_probs: DoubleArray, blank_id: int
+) -> tuple[dict[int, _Passed], list[tuple[float, int]]]:
+    """Return what each node scored at each frame, and the nodes that may end with their final scores."""
+    nodes, blank, nonblank = np.array([ROOT]), np.zeros(1), np.full(1, -np.inf)
+    history = [(nodes, blank, blank)]
+    for frame in log_probs:
+        either = np.maximum(blank, nonblank)
+        sources, targets = graph.followers(nodes)
+        tokens = graph.tokens
+        entered = np.where(tokens[targets] == tokens[nodes][sources], blank[sources], either[sources])
+        entered = entered + frame[tokens[targets]]
+        blank, nonblank = either + frame[blank_id], nonblank + frame[tokens[nodes]]
+        likely = entered >= max(entered.max(initial=-np.inf), blank.max(), nonblank.max()) - _MARGIN
+        nodes, blank, nonblank = _merge(nodes, blank, nonblank, targets[likely], entered[likely])
+        history.append((nodes, blank, np.maximum(blank, nonblank)))
+    may_end = graph.may_end[nodes]
+    ends = zip(history[-1][2][may_end].tolist(), nodes[may_end].tolist(), strict=True)
+    return _by_node(history), [(score, node) for score, node in ends if score > -np.inf]
+
+
+def _merge(
+    nodes: IntArray, blank: DoubleArray, nonblank: DoubleArray, targets: IntArray, entered: DoubleArray
+) -> tuple[IntArray, DoubleArray, DoubleArray]:
+    """Join those who stay with those who enter, and give the unlikely up."""
+    merged, places = np.unique(np.concatenate([nodes, targets]), return_inverse=True)
+    stayed, moved = places[: len(nodes)], places[len(nodes) :]
+    next_blank, next_nonblank = np.full((2, len(merged)), -np.inf)
+    next_blank[stayed], next_nonblank[stayed] = blank, nonblank
+    np.maximum.at(next_nonblank, moved, entered)
+    either = np.maximum(next_blank, next_nonblank)
+    bar = either.max() - _MARGIN
+    if len(merged) > _MOST_NODES:
+        bar = max(bar, np.partition(either, -_MOST_NODES)[-_MOST_NODES])
+    kept = either >= bar
+    return merged[kept], next_blank[kept], next_nonblank[kept]
+
+
+def _by_node(history: list[tuple[IntArray, DoubleArray, DoubleArray]]) -> dict[int, _Passed]:
+    frames = np.repeat(np.arange(len(history)), [len(nodes) for nodes, _, _ in history])
+    nodes, blank, either = (np.concatenate(column) for column in zip(*history, strict=True))
+    order = np.argsort(nodes, kind="stable")
+    different, starts = np.unique(nodes[order], return_index=True)
+    parts = np.split(order, starts[1:])
+    return {
+        node: _Passed(frames[part], blank[part], either[part])
+        for node, part in zip(different.tolist(), parts, strict=True)
+    }
+
+
+# A sentence's end from some token on, last token last; what was looked at so far is shared.
+_Suffix = tuple[int, "_Suffix"] | None
+
+
+class _Backward:
+    """Puts sentences together from their ends: with what is before known, the best come out first."""
+
+    def __init__(
+        self, graph: SentenceGraph, log_probs: DoubleArray, blank_id: int, passed: dict[int, _Passed]
+    ) -> None:
+        self._graph, self._passed, self._blank_id = graph, passed, blank_id
+        # Row v: the log prob of token v from the beginning up to a frame, (V, T + 1).
+        self._sums = np.zeros((log_probs.shape[1], len(log_probs) + 1))
+        np.cumsum(log_probs.T, axis=1, out=self._sums[:, 1:])
+
+    def run(self, ends: list[tuple[float, int]], count: int) -> list[tuple[int, ...]]:
+        blank = self._sums[self._blank_id]
+        after_last = blank[-1] - blank
+        numbers = itertools.count()
+        # Score of the whole, node to put before, and what comes after it: from when on, by frame.
+        agenda: list[tuple[float, int, int, DoubleArray, _Suffix]] = [
+            (-score, next(numbers), node, after_last, None) for score, node in ends
+        ]
+        heapq.heapify(agenda)
+        found: list[tuple[int, ...]] = []
+        for _ in range(_MOST_LOOKS * count):
+            if not agenda or len(found) == count:
+                break
+            _, _, node, after, suffix = heapq.heappop(agenda)
+            if node == ROOT:
+                found.append(_unlinked(suffix))
+                continue
+            for total, source, entered in self._before(node, after):
+                token = int(self._graph.tokens[node])
+                heapq.heappush(agenda, (-total, next(numbers), source, entered, (token, suffix)))
+        return found
+
+    def _before(self, node: int, after: DoubleArray) -> list[tuple[float, int, DoubleArray]]:
+        """List the nodes that may come before a node, with the score of the whole.
+
+        after: (T + 1,) score of what follows the node's token if that ends before each frame.
+        """
+        token = int(self._graph.tokens[node])
+        run, blank = self._sums[token], self._sums[self._blank_id]
+        # The token is entered at a frame and stays for one at least.
+        entered = np.full(len(run), -np.inf)
+        entered[:-1] = _best_from((run + after)[1:]) - run[:-1]
+        # It may be waited for in blanks.
+        waited = _best_from(entered + blank) - blank
+        result = []
+        for source in self._graph.sources(node):
+            passed = self._passed.get(source)
+            if passed is None:
+                continue
+            same = int(self._graph.tokens[source]) == token
+            scores = (passed.blank if same else passed.either) + entered[passed.frames]
+            total = float(scores.max())
+            if total == -np.inf:
+                continue
+            result.append((total, source, self._parted(waited) if same else waited))
+        return result
+
+    def _parted(self, waited: DoubleArray) -> DoubleArray:
+        """Put a blank before what follows."""
+        blank = self._sums[self._blank_id]
+        parted = np.full(len(waited), -np.inf)
+        parted[:-1] = waited[1:] + np.diff(blank)
+        return parted
+
+
+def _best_from(values: DoubleArray) -> DoubleArray:
+    """Give at each place the greatest of the values from there on."""
+    best: DoubleArray = np.maximum.accumulate(values[::-1])[::-1]
+    return best
+
+
+def _unlinked(suffix: _Suffix) -> tuple[int, ...]:
+    tokens = []
+    while suffix is not None:
+        token, suffix = suffix
+        tokens.append(token)
+    return tuple(tokens)
