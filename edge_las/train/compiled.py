@@ -5,6 +5,7 @@ them is fused by TorchInductor (needs a C++ compiler); a depthwise convolution's
 depthwise convolution and one reduction, where the library's own took ten times as long (docs/notes.md).
 """
 
+import functools
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge_las.errors import ConfigError
+from edge_las.train import compiled_speller
 from edge_las.train.blocks import SeparableBlock, frame_mask
 from edge_las.train.listener import CompactListener
 from edge_las.train.model import LasModel
@@ -63,8 +65,8 @@ class CompiledPass:
         return _normalized(listener.out_norm, out, masks.at(4, listener.delay))
 
 
-def compile_listener(model: LasModel) -> None:
-    """Let a model's Listener train by the compiled pass.
+def compile_training(model: LasModel) -> None:
+    """Let a model's Listener and Speller train by compiled passes.
 
     Raises: ConfigError where the Listener or the machine can't.
     """
@@ -73,6 +75,7 @@ def compile_listener(model: LasModel) -> None:
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ConfigError("optim.compiled needs a C++ compiler: install g++, or set CXX to yours")
     model.listener.training_pass = CompiledPass(model.listener)
+    model.speller.training_pass = functools.partial(compiled_speller.teacher_forced, model.speller)
 
 
 class _Masks:

@@ -15,7 +15,7 @@ from edge_las.errors import ConfigError
 from edge_las.tokens import TokenTable
 from edge_las.train.augment import Augmenter, Moved
 from edge_las.train.checkpoint import load_checkpoint, recover
-from edge_las.train.compiled import compile_listener
+from edge_las.train.compiled import compile_training
 from edge_las.train.config import Recipe
 from edge_las.train.corpus import Corpus
 from edge_las.train.data import (
@@ -75,7 +75,7 @@ class Trainer:
         torch.manual_seed(recipe.loop.seed)
         self.model = LasModel(recipe.model, len(tokens)).to(self.device)
         if recipe.optim.compiled:
-            compile_listener(self.model)
+            compile_training(self.model)
         self.int8 = simulate_int8(self.model, recipe.optim.quantize_aware)
         self.loss: nn.Module = JointLoss(self.model, recipe.loss)
         self.optimizer = build_optimizer(self.model, recipe.optim, self.device.type == "cuda")

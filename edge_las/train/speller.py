@@ -1,5 +1,7 @@
 """The Speller: spells one token a step, state in and state out."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from edge_las.train.attention import Attention, energy_bias
 from edge_las.train.config import SpellerConfig
 
 State = dict[str, Tensor]  # hidden (B, H), cell (B, H), context (B, E), alignment (B, T)
+TrainingPass = Callable[[Tensor, Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
 
 
 class Speller(nn.Module):
@@ -23,6 +26,8 @@ class Speller(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(config.hidden + encoded_dim, num_tokens)
         self.hidden_dim, self.encoded_dim = config.hidden, encoded_dim
+        # What spells in training instead of the loop below (edge_las/train/compiled_speller.py).
+        self.training_pass: TrainingPass | None = None
 
     def initial_state(self, batch: int, frames: int) -> State:
         """Make the state before the first token: all zeros."""
@@ -61,6 +66,8 @@ class Speller(nn.Module):
         # In float32: a step is made of small operations, and casting each operand would double their number.
         with torch.autocast(encoded.device.type, enabled=False):
             encoded = encoded.float()
+            if self.training and self.training_pass is not None:
+                return self.training_pass(tokens, encoded, keys.float(), mask, sampling)
             look = (encoded, keys.float(), energy_bias(mask), self.attention.filters())
             state = self.initial_state(encoded.shape[0], encoded.shape[1])
             hidden: list[Tensor] = []
@@ -68,7 +75,7 @@ class Speller(nn.Module):
             alignments: list[Tensor] = []
             for heard in self.dropout(self.embedding(tokens)).unbind(dim=1):
                 if sampling > 0.0 and hidden:
-                    heard = self._maybe_own_guess(heard, state, sampling)
+                    heard = self.maybe_own_guess(heard, state, sampling)
                 state = self.advance(heard, state, *look)
                 hidden.append(state["hidden"])
                 contexts.append(state["context"])
@@ -76,7 +83,8 @@ class Speller(nn.Module):
             seen = torch.cat([torch.stack(hidden, dim=1), torch.stack(contexts, dim=1)], dim=2)
             return self.out(self.dropout(seen)), torch.stack(alignments, dim=1)
 
-    def _maybe_own_guess(self, heard: Tensor, state: State, sampling: float) -> Tensor:
+    def maybe_own_guess(self, heard: Tensor, state: State, sampling: float) -> Tensor:
+        """Let clips hear, with a probability of `sampling`, their own last guess instead of `heard` (N, D)."""
         with torch.no_grad():
             seen = torch.cat([state["hidden"], state["context"]], dim=1)
             guess = self.embedding(self.out(seen).argmax(dim=1))

@@ -2,13 +2,16 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
 from edge_las.errors import ConfigError
-from edge_las.train.compiled import compile_listener
+from edge_las.train.blocks import frame_mask
+from edge_las.train.compiled import compile_training
+from edge_las.train.compiled_speller import teacher_forced
 from edge_las.train.config import CompactListenerConfig, ModelConfig, OptimConfig, SpellerConfig
 from edge_las.train.data import ahead
 from edge_las.train.model import LasModel
@@ -55,7 +58,7 @@ def test_compiled_pass_is_as_near_to_float32_as_the_plain_one(frames: tuple[int,
     lengths = torch.tensor(frames)
     exact = taught(model, features, lengths, precise=True)
     plain = taught(model, features, lengths, precise=False)
-    compile_listener(model)
+    compile_training(model)
     compiled = taught(model, features, lengths, precise=False)
     for name, a, b, c in zip(
         ("encoded", "middle", "gradients", "pending"), compiled, plain, exact, strict=True
@@ -64,14 +67,36 @@ def test_compiled_pass_is_as_near_to_float32_as_the_plain_one(frames: tuple[int,
         assert distance(a, c) < 0.2, name
 
 
+@needs_compiler
+def test_compiled_speller_spells_and_learns_as_the_plain_one() -> None:
+    torch.manual_seed(0)
+    speller = LasModel(MODEL, 28).train().speller
+    speller.dropout.p = 0.0
+    passes = {"plain": speller.teacher_forced, "compiled": partial(teacher_forced, speller)}
+    found = {}
+    for name, spell in passes.items():
+        speller.zero_grad()
+        rng = torch.Generator().manual_seed(1)
+        encoded = torch.randn(3, 20, 32, generator=rng).requires_grad_()
+        tokens = torch.randint(3, 28, (3, 7), generator=rng)
+        keys = speller.attention.precompute(encoded)
+        mask = frame_mask(torch.tensor([20, 14, 9]), 20)[:, 0]
+        logits, alignments = spell(tokens, encoded, keys, mask, 0.0)
+        ((logits * torch.randn(logits.shape, generator=rng)).mean() + alignments[:, :, 2].mean()).backward()
+        gradients = [p.grad.flatten() for p in (*speller.parameters(), encoded) if p.grad is not None]
+        found[name] = (logits, alignments, torch.cat(gradients))
+    for plain, compiled in zip(found["plain"], found["compiled"], strict=True):
+        assert distance(compiled, plain) < 0.02  # the cell's products are of bf16
+
+
 def test_what_the_compiled_pass_cannot_do_is_said(monkeypatch) -> None:
     with pytest.raises(ConfigError, match="dropout"):
-        compile_listener(LasModel(replace(MODEL, compact=replace(MODEL.compact, dropout=0.1)), 28))
+        compile_training(LasModel(replace(MODEL, compact=replace(MODEL.compact, dropout=0.1)), 28))
     with pytest.raises(ConfigError, match="compact Listener only"):
-        compile_listener(LasModel(replace(MODEL, listener="pyramid"), 28))
+        compile_training(LasModel(replace(MODEL, listener="pyramid"), 28))
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ConfigError, match="C\\+\\+ compiler"):
-        compile_listener(LasModel(MODEL, 28))
+        compile_training(LasModel(MODEL, 28))
 
 
 @pytest.mark.parametrize("shape", [(64, 192), (192, 64), (96, 96)])
