@@ -84,7 +84,7 @@ class Speller(nn.Module):
             return self.out(self.dropout(seen)), torch.stack(alignments, dim=1)
 
     def maybe_own_guess(self, heard: Tensor, state: State, sampling: float) -> Tensor:
-        """Let clips hear, with a probability of `sampling`, their own last guess instead of `heard` (N, D)."""
+        """Let clips hear, with probability `sampling`, their own last guess instead of `heard` (N, D)."""
         with torch.no_grad():
             seen = torch.cat([state["hidden"], state["context"]], dim=1)
             guess = self.embedding(self.out(seen).argmax(dim=1))
