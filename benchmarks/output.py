@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edge_las import config
 from edge_las.artifact import Manifest, sha256_file
 from edge_las.errors import ConfigError
+from edge_las.staging import whole_file
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
@@ -19,9 +21,8 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:
@@ -29,10 +30,7 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
 
     Raises: ConfigError naming the file if it is not of that kind.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from None
+    values = config.read_json(path)
     if not isinstance(values, dict) or values.get("kind") != kind:
         raise ConfigError(f"{path}: is not the result of benchmarks.{kind}")
     return values

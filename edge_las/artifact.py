@@ -111,12 +111,17 @@ def load_manifest(folder: str | Path, require_signature: str | Path | None = Non
     Raises: ArtifactError naming the folder or the field; ConfigError, DeviceError for the key.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise ArtifactError(f"{folder}: is a file: `edge-las unpack` makes a model folder of a packed model")
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: no such model folder")
     data = _read_manifest(folder)
     if require_signature is not None:
         check_signature(folder, data, load_public_key(require_signature))
-    return Manifest.from_dict(parse(data))
+    try:
+        return Manifest.from_dict(parse(data))
+    except ArtifactError as error:  # begins with the file's name
+        raise ArtifactError(f"{folder}/{error}") from None
 
 
 def write_manifest(folder: str | Path, manifest: Manifest) -> None:
@@ -145,12 +150,12 @@ def verify(folder: str | Path, manifest: Manifest) -> None:
     for name, entry in manifest.files.items():
         path = Path(folder) / name
         if not path.is_file():
-            raise ArtifactError(f"{name}: missing from {folder}")
+            raise ArtifactError(f"{path}: is missing")
         size = path.stat().st_size
         if size != entry.size:
-            raise ArtifactError(f"{name}: has {size} bytes, {MANIFEST_NAME} says {entry.size}")
+            raise ArtifactError(f"{path}: has {size} bytes, {MANIFEST_NAME} says {entry.size}")
         if sha256_file(path) != entry.sha256:
-            raise ArtifactError(f"{name}: is damaged: its SHA-256 is not the one in {MANIFEST_NAME}")
+            raise ArtifactError(f"{path}: is damaged: its SHA-256 is not the one in {MANIFEST_NAME}")
     load_tokens(folder, manifest)
 
 
@@ -159,11 +164,11 @@ def load_tokens(folder: str | Path, manifest: Manifest) -> TokenTable:
 
     Raises: ArtifactError naming the file.
     """
-    table = TokenTable.load(Path(folder) / manifest.tokens.file)
+    path = Path(folder) / manifest.tokens.file
+    table = TokenTable.load(path)
     if len(table) != manifest.tokens.size:
         raise ArtifactError(
-            f"{manifest.tokens.file}: has {len(table)} tokens, {MANIFEST_NAME}: tokens.size is "
-            f"{manifest.tokens.size}"
+            f"{path}: has {len(table)} tokens, {MANIFEST_NAME}: tokens.size is {manifest.tokens.size}"
         )
     return table
 
@@ -191,10 +196,9 @@ def _read_manifest(folder: Path) -> bytes:
         with open(folder / MANIFEST_NAME, "rb") as file:
             data = file.read(_MAX_MANIFEST_BYTES + 1)
     except OSError as error:
-        reason = system_reason(error)
-        raise ArtifactError(f"{folder}: {MANIFEST_NAME}: {reason}") from None
+        raise ArtifactError(f"{folder / MANIFEST_NAME}: {system_reason(error)}") from None
     if len(data) > _MAX_MANIFEST_BYTES:
-        raise ArtifactError(f"{MANIFEST_NAME}: too large to be a manifest")
+        raise ArtifactError(f"{folder / MANIFEST_NAME}: too large to be a manifest")
     return data
 
 

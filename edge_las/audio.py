@@ -21,6 +21,7 @@ PCM_SCALE = 32768
 SILENCE_DBFS = -120.0
 
 _FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "AIFF", "MP3")
+_ADVICE = "WAV, FLAC, Ogg, MP3 and AIFF can be read"
 _RATES_HZ = (1000, 768000)
 # Bounds memory where a file says it has thousands of channels.
 _MAX_BLOCK_VALUES = 1 << 20
@@ -211,12 +212,10 @@ class _Source:
             reason = one_line(error).rpartition("': ")[2].rstrip(".")  # libsndfile's repeats the file's name
             if reason.startswith("File does not exist"):  # said of MP3 without a whole frame
                 reason = "it ends too early"
-            raise AudioError(f"{self._path}: not audio that can be read: {reason}") from None
+            raise AudioError(f"{self._path}: not audio that can be read: {reason} ({_ADVICE})") from None
         if sound.format not in _FORMATS:
             sound.close()
-            raise AudioError(
-                f"{self._path}: {sound.format} files are not supported: use WAV, FLAC, Ogg, AIFF or MP3"
-            )
+            raise AudioError(f"{self._path}: {sound.format} files are not supported ({_ADVICE})")
         return sound
 
 

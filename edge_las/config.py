@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import json
 import math
 import tomllib
 import types
@@ -61,6 +62,19 @@ def from_dict(
 def to_dict(config: Any) -> dict[str, Any]:
     """Turn a config into plain values that `from_dict` takes back; tuples become lists."""
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises: ConfigError naming the file.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {system_reason(error)}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid JSON: {one_line(error)}") from None
 
 
 def read_lines(path: str | Path) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import ConfigError, one_line, system_reason
+from edge_las.staging import whole_file
 from edge_las.tokens import TokenTable
 
 # An artifact may hold one by this name.
@@ -89,7 +90,10 @@ class NgramModel:
 
 
 def save_ngrams(path: str | Path, model: NgramModel, tokens: TokenTable) -> None:
-    """Write a model as a compressed .npz: keys as differences, log probs in half precision."""
+    """Write a model as a compressed .npz: keys as differences, log probs in half precision.
+
+    Raises: ConfigError naming the file if it cannot be written.
+    """
     arrays: dict[str, npt.NDArray[Any]] = {
         "version": np.array([_FORMAT_VERSION, len(model.levels)]),
         "tokens": _fingerprint(tokens),
@@ -98,7 +102,7 @@ def save_ngrams(path: str | Path, model: NgramModel, tokens: TokenTable) -> None
         arrays[f"keys_{number}"] = np.diff(level.keys, prepend=0)
         arrays[f"log_probs_{number}"] = level.log_probs.astype(np.float16)
         arrays[f"backoffs_{number}"] = level.backoffs.astype(np.float16)
-    with open(path, "wb") as file:
+    with whole_file(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 

@@ -56,7 +56,10 @@ def estimate_ngrams(
     counted = [tokens]
     for length in range(2, order + 1):
         least = min_count if length > 2 else 1
-        counted.append(_count_longer(counted[-1], stream, offsets >= length - 1, vocabulary, least))
+        longer = _count_longer(counted[-1], stream, offsets >= length - 1, vocabulary, least)
+        if not longer.keys.size:  # no text is so long
+            break
+        counted.append(longer)
     return _smooth(counted, offsets, sos_id)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from edge_las.artifact import Manifest, load_manifest, sha256_file, verify
 from edge_las.errors import ArtifactError, one_line, system_reason
 from edge_las.manifest import MANIFEST_NAME, SIGNATURE_NAME, check_name
+from edge_las.staging import whole_file
 
 # Far above any artifact of this house; what claims to be larger is not unpacked.
 MAX_BYTES = 1 << 30
@@ -22,22 +23,18 @@ def pack(folder: str | Path, target: str | Path) -> Manifest:
 
     Raises: ArtifactError naming the file.
     """
-    folder, target = Path(folder), Path(target)
+    folder = Path(folder)
     manifest = load_manifest(folder)
     verify(folder, manifest)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
-            _add(archive, _SEAL, sha256_file(folder / MANIFEST_NAME).encode())
-            # The manifest first: it says what the rest must be.
-            signature = [SIGNATURE_NAME] if (folder / SIGNATURE_NAME).is_file() else []
-            for name in (MANIFEST_NAME, *signature, *sorted(manifest.files)):
-                _add(archive, name, (folder / name).read_bytes())
-        os.replace(partial, target)
-    except OSError as error:
-        raise ArtifactError(f"{target}: {system_reason(error)}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        whole_file(target, ArtifactError) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        _add(archive, _SEAL, sha256_file(folder / MANIFEST_NAME).encode())
+        # The manifest first: it says what the rest must be.
+        signature = [SIGNATURE_NAME] if (folder / SIGNATURE_NAME).is_file() else []
+        for name in (MANIFEST_NAME, *signature, *sorted(manifest.files)):
+            _add(archive, name, (folder / name).read_bytes())
     return manifest
 
 
@@ -58,8 +55,12 @@ def unpack(source: str | Path, folder: str | Path, require_signature: str | Path
         _check_no_strangers(partial, manifest)
         verify(partial, manifest)
         partial.rename(folder)
+    except ArtifactError as error:
+        raise ArtifactError(str(error).replace(str(partial), str(source))) from None
     except OSError as error:
-        raise ArtifactError(f"{error.filename or source}: {system_reason(error)}") from None
+        # Of the source, or else of what is being written, wherever in it.
+        place = source if str(error.filename) == str(source) else folder
+        raise ArtifactError(f"{place}: {system_reason(error)}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest

@@ -1,12 +1,12 @@
 """Ed25519 signatures over manifest.json, and with it over every file whose hash it holds."""
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_las.errors import ArtifactError, ConfigError, DeviceError, one_line, system_reason
 from edge_las.manifest import MANIFEST_NAME, SIGNATURE_NAME
+from edge_las.staging import whole_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -17,9 +17,8 @@ _SIGNATURE_BYTES = 64
 def sign(folder: str | Path, key: "Ed25519PrivateKey") -> None:
     """Write manifest.sig: the 64 bytes of the signature over manifest.json as it is."""
     folder = Path(folder)
-    partial = folder / f".{SIGNATURE_NAME}.partial"
-    partial.write_bytes(key.sign((folder / MANIFEST_NAME).read_bytes()))
-    os.replace(partial, folder / SIGNATURE_NAME)
+    with whole_file(folder / SIGNATURE_NAME, ArtifactError) as file:
+        file.write(key.sign((folder / MANIFEST_NAME).read_bytes()))
 
 
 def check_signature(folder: str | Path, manifest: bytes, key: "Ed25519PublicKey") -> None:
@@ -73,7 +72,8 @@ def _load(path: str | Path, kind: str, expected: type, read: Any) -> Any:
     except OSError as error:
         raise ConfigError(f"{path}: {system_reason(error)}") from None
     except Exception as error:  # cryptography's own classes: another format, a password, another algorithm
-        raise ConfigError(f"{path}: is no {kind} key in PEM: {one_line(error)}") from None
+        # Its first sentence tells; others lead to a web site.
+        raise ConfigError(f"{path}: is no {kind} key in PEM: {one_line(error).partition('. ')[0]}") from None
     if not isinstance(key, expected):
         raise ConfigError(f"{path}: is no Ed25519 key")
     return key

@@ -1,13 +1,36 @@
-"""An artifact folder that is written aside and then takes its place, whole."""
+"""Files and artifact folders that are written aside and then take their place, whole."""
 
 import contextlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from edge_las.errors import ArtifactError, system_reason
+from edge_las.errors import ArtifactError, ConfigError, EdgeLasError, system_reason
 from edge_las.manifest import MANIFEST_NAME
+
+
+@contextlib.contextmanager
+def whole_file(path: str | Path, error: type[EdgeLasError] = ConfigError) -> Iterator[BinaryIO]:
+    """Give a new file that takes the place of `path` at the end, or vanishes if anything fails.
+
+    Raises: `error` naming `path` if it cannot be written.
+    """
+    path = Path(path)
+    # A device or a pipe cannot be replaced, and a folder is refused by being opened.
+    special = path.exists() and not path.is_file()
+    part = path if special else path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+        if not special:
+            os.replace(part, path)
+    except OSError as failure:
+        raise error(f"{path}: {system_reason(failure)}") from None
+    finally:
+        if not special:
+            part.unlink(missing_ok=True)
 
 
 def check_replaceable(out: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from edge_las.domain.corpora_lists import load_lists
 from edge_las.domain.numbers import spell_number
 from edge_las.errors import ConfigError
+from edge_las.staging import whole_file
 
 # Lists that the package leaves to its users, or open to any words, and ours in their place.
 _OURS = {
@@ -41,10 +42,8 @@ def write_home(path: Path) -> None:
         raise ConfigError(f"{path}: exists, it is not replaced: it may hold your own lists")
     header = _HEADER.format(version=version("home-assistant-intents"))
     body = yaml.safe_dump(home_templates(), allow_unicode=True, sort_keys=False, width=110)
-    try:
-        path.write_text(header + body, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    with whole_file(path) as file:
+        file.write((header + body).encode())
 
 
 def home_templates() -> dict[str, Any]:

@@ -4,14 +4,18 @@ import argparse
 import json
 import statistics
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from edge_las.artifact import load_manifest
 from edge_las.cli_support import at_least_one
+from edge_las.config import read_json
+from edge_las.errors import ConfigError
 from edge_las.runtime.engine import check_threads
 from edge_las.runtime.recognizer import Recognizer, model_folder
 from edge_las.runtime.stages import STAGES, measure_stages
+from edge_las.staging import whole_file
 
 # A figure that grew by more than this since an earlier run counts as a regression.
 _TOLERATED_RATIO = 1.10
@@ -42,15 +46,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print a table, and return 1 where --compare shows a regression."""
-    from edge_las.runtime.host import describe_heat, describe_host
-
     check_threads(args.threads)
     earlier = read_report(args.compare) if args.compare else None
+    # Opened first: minutes of measuring are not lost to a folder that is not there.
+    with whole_file(args.json) if args.json else nullcontext() as file:
+        report = _report(args)
+        print("\n".join(table(report)))
+        if file is not None:
+            file.write(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n")
+    if earlier is None:
+        return 0
+    ratios = dict(compare(earlier, report))
+    print("\n".join([*differences(earlier, report), *comparison(ratios)]))
+    return int(any(ratio > _TOLERATED_RATIO for ratio in ratios.values()))
+
+
+def _report(args: argparse.Namespace) -> dict[str, Any]:
+    from edge_las.runtime.host import describe_heat, describe_host
+
     heat = describe_heat()
     folder = model_folder(args.model)
     engines = args.engine.split(",")
     runs = [_measure(args, folder, name, n) for name in engines for n in range(1, args.threads + 1)]
-    report = {
+    return {
         "kind": "bench",
         "host": describe_host(),
         "before": heat,
@@ -58,15 +76,6 @@ def run(args: argparse.Namespace) -> int:
         "model": _describe_model(folder),
         "runs": runs,
     }
-    print("\n".join(table(report)))
-    if args.json:
-        text = json.dumps(report, indent=2, ensure_ascii=False)
-        Path(args.json).write_text(text + "\n", encoding="utf-8")
-    if earlier is None:
-        return 0
-    ratios = dict(compare(earlier, report))
-    print("\n".join([*differences(earlier, report), *comparison(ratios)]))
-    return int(any(ratio > _TOLERATED_RATIO for ratio in ratios.values()))
 
 
 def _describe_model(folder: Path) -> dict[str, Any]:
@@ -118,12 +127,7 @@ def read_report(path: str) -> dict[str, Any]:
 
     Raises: ConfigError naming the file.
     """
-    from edge_las.errors import ConfigError
-
-    try:
-        report = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from None
+    report = read_json(path)
     if not isinstance(report, dict) or report.get("kind") != "bench":
         raise ConfigError(f"{path}: was not written by edge-las bench --json")
     return report

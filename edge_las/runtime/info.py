@@ -57,6 +57,11 @@ def describe(manifest: Manifest) -> Iterator[str]:
         ("accuracy", manifest.accuracy),
     ):
         yield from _table(title, values)
+    known = {manifest.tokens.file}
+    for engine in manifest.engines.values():
+        known |= {engine.listener.file, engine.speller.file}
+    if others := sorted(set(manifest.files) - known):
+        yield f"also       {', '.join(others)}"
     provenance = manifest.provenance
     yield f"created    {provenance.created}, from checkpoint {provenance.parent_checkpoint_sha256[:12]}"
     yield f"calibrated on {provenance.calibration.clips} clips ({provenance.calibration.sha256[:12]})"

@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--wav and - are both given: choose one")
     if args.wav and (args.rate or args.channels):
         raise ConfigError("--rate and --channels are of a microphone or of -: a file tells its own")
+    if args.device and (args.wav or args.input):
+        raise ConfigError(f"--device {args.device}: no microphone is needed (a profile is --profile here)")
     profile = chosen_profile(args)
     recognizer = with_grammar_options(load_recognizer(args, profile), args)
     scorers = hotword_scorers(recognizer, args)

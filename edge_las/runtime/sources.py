@@ -76,7 +76,7 @@ class PcmSource:
         self._block_bytes = round(BLOCK_S * from_hz) * self._form.frame_bytes
         self._stream = PcmStream(self._form, sample_rate)
         self._rest = b""
-        self._ended = False
+        self._begun = self._ended = False
 
     def read(self) -> Block | None:
         """Return what has arrived, after at most WAIT_S."""
@@ -88,8 +88,11 @@ class PcmSource:
         if not data:
             self._ended = True
             if self._rest:
-                raise AudioError(f"standard input ends within a sample of {self._form.channels} channels")
+                raise AudioError("standard input ends within a sample: it must be 16-bit PCM")
             return Block(self._stream.finish())
+        if not self._begun:
+            _check_raw(data)
+            self._begun = True
         data = self._rest + data
         whole = len(data) - len(data) % self._form.frame_bytes
         self._rest = data[whole:]
@@ -97,3 +100,10 @@ class PcmSource:
 
     def close(self) -> None:
         """Leave the descriptor to its owner."""
+
+
+def _check_raw(data: bytes) -> None:
+    """Raise AudioError for the beginning of a file: its header and perhaps all of it would be noise."""
+    kind = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file"}.get(data[:4])
+    if kind:
+        raise AudioError(f"standard input is {kind}, must be raw 16-bit PCM (arecord -t raw), or use --wav")

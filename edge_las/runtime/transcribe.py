@@ -2,8 +2,12 @@
 
 import argparse
 import json
+import sys
+from collections.abc import Iterator
 
+from edge_las.audio import FloatArray, stream_audio
 from edge_las.cli_support import fail
+from edge_las.errors import AudioError, EdgeLasError
 from edge_las.runtime.grammar_options import add_grammar_arguments, hotword_scorers, with_grammar_options
 from edge_las.runtime.options import add_recognizer_arguments, chosen_profile, load_recognizer
 
@@ -14,7 +18,7 @@ _BLOCK_S = 0.25
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="WAV, FLAC or Ogg Opus, any rate and channels"
+        "files", nargs="+", metavar="FILE", help="WAV, FLAC, Ogg, MP3 or AIFF of any rate; -: standard input"
     )
     add_recognizer_arguments(parser)
     add_grammar_arguments(parser)
@@ -23,16 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Transcribe every file that can be read; return 0 if all could."""
-    from edge_las.audio import stream_audio
-    from edge_las.errors import EdgeLasError
-
     recognizer = with_grammar_options(load_recognizer(args, chosen_profile(args)), args)
     scorers = hotword_scorers(recognizer, args)
     status = 0
     for name in args.files:
         try:
-            audio = stream_audio(name, recognizer.sample_rate, _BLOCK_S)
-            result = recognizer.transcribe(audio, scorers)
+            result = recognizer.transcribe(_blocks(name, recognizer.sample_rate), scorers)
         except EdgeLasError as error:
             status = fail(error)
             continue
@@ -41,3 +41,20 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(result.text, flush=True)
     return status
+
+
+def _blocks(name: str, sample_rate: int) -> Iterator[FloatArray]:
+    if name != "-":
+        yield from stream_audio(name, sample_rate, _BLOCK_S)
+        return
+    import shutil
+    import tempfile
+
+    # Through a file: whether all came is seen from its length and its end, which a pipe does not show.
+    with tempfile.NamedTemporaryFile(prefix="edge-las-") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        try:
+            yield from stream_audio(file.name, sample_rate, _BLOCK_S)
+        except AudioError as error:
+            raise AudioError(str(error).replace(file.name, "standard input")) from None

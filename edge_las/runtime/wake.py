@@ -1,6 +1,5 @@
 """Wake words: sound is let through to recognition only after one was heard, until its command is over."""
 
-import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.audio import float_to_pcm
-from edge_las.errors import DeviceError, one_line, system_reason
+from edge_las.config import read_json
+from edge_las.errors import ConfigError, DeviceError, one_line, system_reason
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -75,27 +75,22 @@ class MicroWakeDetector:
 
 
 def _check_file(path: Path) -> None:
-    """Raise DeviceError naming what is wrong in a .json: the package would end the process for some of it."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DeviceError(f"wake word {path}: {system_reason(error)}") from None
-    except ValueError as error:
-        raise DeviceError(f"wake word {path}: no JSON: {one_line(error)}") from None
+    """Raise ConfigError naming what is wrong in a .json: the package would end the process for some of it."""
+    config = read_json(path)
     for name, types, kind in _WANTED:
         value = config
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, types) or isinstance(value, bool):
-            raise DeviceError(f"wake word {path}: {name} must be {kind}")
+            raise ConfigError(f"{path}: {name} must be {kind}")
     network = path.parent / config["model"]
     try:
         with open(network, "rb") as file:
             head = file.read(8)
     except OSError as error:
-        raise DeviceError(f"wake word {path}: {network}: {system_reason(error)}") from None
+        raise ConfigError(f"{path}: model {network}: {system_reason(error)}") from None
     if head[4:] != b"TFL3":
-        raise DeviceError(f"wake word {path}: {network} is no TFLite model")
+        raise ConfigError(f"{path}: model {network}: is no TFLite file")
 
 
 class WakeGate:

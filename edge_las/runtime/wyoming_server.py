@@ -84,7 +84,8 @@ class Server:
     async def _talk(
         self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refused: bool
     ) -> None:
-        peer = writer.get_extra_info("peername") or "a local client"
+        address = writer.get_extra_info("peername")
+        peer = _shown(address) if isinstance(address, tuple) else "a local client"
         try:
             if refused:
                 raise ClientError("busy", f"{self._service.limits.max_clients} clients are being served")
@@ -145,10 +146,12 @@ async def _watch(pool: Executor) -> None:
 
 def _bound(listener: asyncio.Server, uri: str) -> str:
     name: Any = listener.sockets[0].getsockname()
-    if isinstance(name, tuple):
-        host = f"[{name[0]}]" if ":" in name[0] else name[0]
-        return f"tcp://{host}:{name[1]}"
-    return uri
+    return f"tcp://{_shown(name)}" if isinstance(name, tuple) else uri
+
+
+def _shown(address: tuple[Any, ...]) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _remove_socket(path: str) -> None:

@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -67,6 +68,17 @@ def test_a_bad_file_spoils_nothing_but_the_exit_status(model, tmp_path, capsys, 
     assert len(loads) == 1
 
 
+def test_a_file_may_come_from_standard_input(model, tmp_path, capsys, monkeypatch):
+    file = tmp_path / "a.wav"
+    write_wav(file, tones.say("one two"))
+    for data, expected in ((file.read_bytes(), ("one two\n", "")), (b"", ("", "is empty (0 bytes)"))):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert main(["transcribe", "-", "--model", model]) == (2 if expected[1] else 0)
+        out, err = capsys.readouterr()
+        assert out == expected[0] and expected[1] in err
+    assert err == "edge-las: error: standard input: is empty (0 bytes)\n"
+
+
 def test_silence_is_no_error(model, tmp_path, capsys):
     file = write_wav(tmp_path / "silence.wav", np.zeros(32000, dtype=np.float32))
     assert main(["transcribe", file, "--model", model]) == 0
@@ -110,7 +122,7 @@ def test_the_model_must_be_there_and_whole(model, tmp_path, capsys, monkeypatch)
     for arguments in (["info", model], ["transcribe", file, "--model", model]):
         assert main(arguments) == 2
         error = capsys.readouterr().err
-        assert error.startswith("edge-las: error: speller.onnx: ") and error.count("\n") == 1
+        assert error.startswith(f"edge-las: error: {model}/speller.onnx: ") and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -150,6 +162,12 @@ def test_texts_without_a_sentence_are_named(model, tmp_path, capsys):
         (tmp_path / path).write_text("\ufeff\n", encoding="utf-8")
     assert main(["lm", *texts, "--model", model]) == 2
     assert f"{texts[0]}, {texts[1]}: no sentence" in capsys.readouterr().err
+    (tmp_path / "a.txt").write_text("one\ntwo\n", encoding="utf-8")
+    assert main(["lm", texts[0], "--model", model, "--out", str(tmp_path / "none" / "lm.npz")]) == 2
+    assert capsys.readouterr().err.endswith("none/lm.npz: no such file or directory\n")
+    assert main(["lm", texts[0], "--model", model, "--out", str(tmp_path / "lm.npz"), "--order", "50"]) == 0
+    # Only as long n-grams as the texts hold.
+    assert "n-grams of 1 to 3 tokens" in capsys.readouterr().out
 
 
 def test_help_lists_every_command(capsys):

@@ -140,6 +140,12 @@ def test_an_artifact_may_hold_a_language_model(weight, names, model, tmp_path): 
         Recognizer.load(folder)
 
 
+def test_a_file_needs_no_microphone(tmp_path, capsys):
+    for source in (["--wav", str(tmp_path / "a.wav")], ["-"]):
+        assert main(["listen", *source, "--device", "usb"]) == 2
+        assert "--device usb: no microphone is needed" in capsys.readouterr().err
+
+
 def test_a_file_has_a_rate_of_its_own(tmp_path, capsys):
     assert main(["listen", "--wav", str(tmp_path / "x.wav"), "--rate", "8000"]) == 2
     assert "a file tells its own" in capsys.readouterr().err

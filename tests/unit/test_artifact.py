@@ -359,12 +359,12 @@ def test_damaged_files_are_named(folder: Path) -> None:
         for content, message in (
             (bytes(flipped), f"{name}: is damaged"),
             (whole[:-1], f"{name}: has {len(whole) - 1} bytes"),
-            (None, f"{name}: missing from"),
+            (None, f"{name}: is missing"),
         ):
             path.unlink() if content is None else path.write_bytes(content)
             with pytest.raises(ArtifactError) as caught:
                 verify(folder, manifest)
-            assert str(caught.value).startswith(message)
+            assert str(caught.value).startswith(f"{folder}/{message}")
         path.write_bytes(whole)
     verify(folder, manifest)
 

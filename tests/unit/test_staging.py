@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_las.errors import ArtifactError
+from edge_las.errors import ArtifactError, ConfigError
 from edge_las.manifest import MANIFEST_NAME
-from edge_las.staging import staged
+from edge_las.staging import staged, whole_file
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -53,3 +53,28 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         staged(tmp_path / "file" / "model"),
     ):
         pass
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), whole_file(path) as file:
+        file.write(b"new")
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    with whole_file(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="none/file: no such file"), whole_file(tmp_path / "none" / "file"):
+        pass
+    with pytest.raises(ArtifactError, match="is a directory"), whole_file(tmp_path, ArtifactError):
+        pass
+    if Path("/dev/full").exists():
+        with pytest.raises(ConfigError, match="/dev/full: no space left"), whole_file("/dev/full") as file:
+            file.write(b"x")
+        assert Path("/dev/full").is_char_device()
