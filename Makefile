@@ -48,6 +48,8 @@ confidence: .venv/installed
 	mkdir -p $(RESULTS)
 	$(MEASURE).confidence --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --write \
 		--json $(RESULTS)/confidence.json
+	$(MEASURE).commands --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --write \
+		--json $(RESULTS)/commands.json
 
 model-card: .venv/installed
 	$(if $(SPEECH),,$(error make model-card needs SPEECH=DIR, a folder with manifest.tsv))

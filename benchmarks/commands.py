@@ -1,12 +1,24 @@
-"""`python -m benchmarks.commands`: words under a grammar of some of them: accuracy and rejection."""
+"""`python -m benchmarks.commands`: words under a grammar of some of them: accuracy, rejection, noise."""
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
+from benchmarks.acceptance import (
+    THRESHOLDS,
+    Acceptance,
+    Order,
+    Trial,
+    acceptance_of,
+    fit_acceptance,
+    rates,
+    settings_of,
+)
 from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
-from benchmarks.listening import Sound, listen_to_all, share
+from benchmarks.confidence import noise_sounds
+from benchmarks.listening import Sound, listen_to_all
 from benchmarks.output import describe_machine, describe_model
 from benchmarks.recordings import choose, load_recordings
 from edge_las.artifact import load_manifest, write_manifest
@@ -14,106 +26,112 @@ from edge_las.errors import ConfigError
 from edge_las.grammar import phrases_grammar
 from edge_las.runtime.constraint import alphabet_of
 from edge_las.runtime.recognizer import Recognizer, model_folder
-from edge_las.runtime.spelling import judge, spell
+from edge_las.runtime.spelling import judge_command, spell_command
 
-_THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0)
-
-
-@dataclass(frozen=True)
-class Order:
-    """A word that was said under a grammar: whether it is in it, what was understood, and what that cost.
-
-    loss is in nats a token; refused tells that the gates took it for no speech.
-    """
-
-    said: str
-    is_inside: bool
-    text: str
-    loss: float
-    refused: bool
-
-    def accepted(self, most: float) -> bool:
-        """Whether a text comes out under a threshold."""
-        return bool(self.text) and not self.refused and self.loss <= most
+# Stretches of noise: as long as commands, and as long as those that benchmarks.accuracy measures with.
+_LENGTHS_S = ((0.6, 0.8, 1.0, 1.3), (2.0, 3.0, 5.0, 10.0))
 
 
 def understand(recognizer: Recognizer, sound: Sound, words: Sequence[str]) -> Order:
     """Recognize a sound in the recognizer's grammar, which is of the given words, whatever that costs."""
-    setup = recognizer.setup
-    few = sound.ctc_tokens < setup.gate.gate_min_ctc_tokens
-    found = spell(setup, sound.heard, sound.seconds)
-    speech = setup.confidence.speech(judge(setup, found.free, sound.heard).evidence)
-    text = recognizer.tokens.decode(found.kept[0].tokens) if found.kept else ""
-    refused = few or speech < setup.gate.gate_min_speech
-    return Order(sound.said, sound.said in words, text, found.loss, refused)
+    setup, grammar = recognizer.setup, recognizer.setup.grammar
+    assert grammar is not None
+    found = spell_command(setup, grammar, sound.heard, sound.seconds)
+    inside = sound.said in words
+    if not found.kept:
+        return Order(sound.said, inside, "", found.loss, None)
+    judged, evidence = judge_command(setup, grammar, found.kept, sound.heard)
+    return Order(sound.said, inside, judged.text, found.loss, evidence)
 
 
-def orders(recognizer: Recognizer, sounds: Sequence[Sound], words: Sequence[str]) -> Iterator[Order]:
+def orders(recognizer: Recognizer, sounds: Iterable[Sound], words: Sequence[str]) -> Iterator[Order]:
     """Understand all sounds under a grammar of the given words."""
     tokens, language = recognizer.tokens, recognizer.manifest.language
     grammar = phrases_grammar(list(words), alphabet_of(tokens), language, "words")
-    config = replace(recognizer.setup.constraint, mode="strict", grammar_max_loss=1e9)
-    held = recognizer.with_grammar(grammar, config)
+    held = recognizer.with_grammar(grammar)
     return (understand(held, sound, words) for sound in sounds)
 
 
-def rates(found: Sequence[Order], most: float) -> dict[str, float]:
-    """Count under a threshold: words of the grammar understood rightly, others rejected."""
-    inside = [order for order in found if order.is_inside]
-    outside = [order for order in found if not order.is_inside]
+def try_words(
+    recognizer: Recognizer, sounds: Sequence[Sound], noise: Sequence[Sound], heldout: Sequence[Sound]
+) -> Trial:
+    """Understand a data set's sounds, and noises, under grammars of its words.
+
+    Raises: ConfigError if there is but one.
+    """
+    words = sorted({sound.said for sound in sounds})
+    if len(words) < 2:
+        raise ConfigError(f"{sounds[0].source} has one word, at least two are needed")
+    return Trial(
+        words,
+        list(orders(recognizer, sounds, words)),
+        [order for half in (words[::2], words[1::2]) for order in orders(recognizer, sounds, half)],
+        *(list(orders(recognizer, stretches, words)) for stretches in (noise, heldout)),
+    )
+
+
+def report(trials: Mapping[str, Trial], tests: Acceptance) -> dict[str, Results]:
+    """Count for each data set what comes out under tests, of speech and of noise."""
     return {
-        "grammar_max_loss": most,
-        "accuracy": share([order.accepted(most) and order.text == order.said for order in inside]),
-        "wrong": share([order.accepted(most) and order.text != order.said for order in inside]),
-        "rejected": share([not order.accepted(most) for order in outside]),
+        name: {
+            "words": trial.words,
+            "recordings": len(trial.everything),
+            "all_words": rates(trial.everything, tests),
+            "half_the_words": rates(trial.halves, tests),
+            "noise_accepted": {
+                "fitted": [sum(tests.accept(trial.noise)), len(trial.noise)],
+                "heldout": [sum(tests.accept(trial.heldout)), len(trial.heldout)],
+            },
+            "curve": [rates(trial.halves, replace(tests, most_loss=most)) for most in THRESHOLDS],
+        }
+        for name, trial in trials.items()
     }
 
 
 def run(options: argparse.Namespace, progress: Progress) -> Results:
-    """Measure a grammar of all words, and grammars of either half with the other half as strangers."""
+    """Measure words under grammars with the model's tests, or with such as are fitted now."""
     folder = model_folder(options.model)
     recognizer = Recognizer.load(folder, options.engine, 1, options.beam)
-    chosen = choose(
-        load_recordings(options.speech, recognizer.sample_rate), "dev", [options.set], options.limit
-    )
-    sounds = list(listen_to_all(recognizer, chosen[options.set]))
-    words = sorted({sound.said for sound in sounds})
-    if len(words) < 2:
-        raise ConfigError(f"{options.set} has {len(words)} words, at least two are needed")
-    progress(f"{len(sounds)} recordings of {len(words)} words listened to")
-    everything = list(orders(recognizer, sounds, words))
-    halves = [order for half in (words[::2], words[1::2]) for order in orders(recognizer, sounds, half)]
-    most = recognizer.setup.constraint.grammar_max_loss
-    curve = [rates(halves, threshold) for threshold in _THRESHOLDS]
-    best = min(curve, key=lambda row: (row["rejected"] < options.least_rejected, -row["accuracy"]))
+    names = options.set.split(",")
+    chosen = choose(load_recordings(options.speech, recognizer.sample_rate), "dev", names, options.limit)
+    short, long = _LENGTHS_S
+    noise = list(noise_sounds(recognizer, options.noise, lengths_s=long))
+    noise += noise_sounds(recognizer, options.noise, (0.2,), short)
+    heldout = list(noise_sounds(recognizer, options.noise, (0.0,), long))
+    trials = {}
+    for name in names:
+        sounds = list(listen_to_all(recognizer, chosen[name]))
+        trials[name] = try_words(recognizer, sounds, noise, heldout)
+        progress(f"{name}: {len(sounds)} recordings of {len(trials[name].words)} words")
+    tests = acceptance_of(recognizer)
     if options.write:
+        tests = fit_acceptance(list(trials.values()), options.most_lost, options.least_rejected)
         manifest = load_manifest(folder)
-        search = {**manifest.search, "grammar_max_loss": best["grammar_max_loss"]}
+        search = {**manifest.search, **settings_of(tests)}
         write_manifest(folder, replace(manifest, search=search))
     return {
         "kind": "commands",
         "model": describe_model(folder, recognizer.manifest, recognizer.setup.engine.name),
         "measured_on": describe_machine(),
-        "words": words,
-        "recordings": len(sounds),
-        "all_words": rates(everything, best["grammar_max_loss"] if options.write else most),
-        "half_the_words": rates(halves, most),
-        "curve": curve,
-        "best": best,
+        "settings": settings_of(tests),
+        "sets": report(trials, tests),
     }
 
 
 def show(results: Results) -> None:
     """Print accuracy and rejection, and how they trade."""
-    everything = results["all_words"]
-    print(f"{results['recordings']} recordings of {len(results['words'])} words")
-    print(f"grammar of all words: {_line(everything)}")
-    print(f"grammars of half the words: {_line(results['half_the_words'])}")
-    for row in results["curve"]:
-        print(f"  {_line(row)}{' (best)' if row == results['best'] else ''}")
+    for name, found in results["sets"].items():
+        print(f"{name}: {found['recordings']} recordings of {len(found['words'])} words")
+        print(f"  grammar of all words: {_line(found['all_words'])}")
+        print(f"  grammars of half the words: {_line(found['half_the_words'])}")
+        for part, (accepted, count) in found["noise_accepted"].items():
+            print(f"  {part} noise: {accepted} of {count} stretches give a word")
+        for row in found["curve"][::4]:
+            print(f"    {_line(row)}")
+    print(" ".join(f"{name}={value:g}" for name, value in results["settings"].items()))
 
 
-def _line(row: dict[str, float]) -> str:
+def _line(row: Mapping[str, float]) -> str:
     return (
         f"grammar_max_loss {row['grammar_max_loss']:g}: {row['accuracy']:.1%} right, "
         f"{row['wrong']:.1%} wrong, {row['rejected']:.1%} of other words rejected"
@@ -125,12 +143,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = measuring_parser("commands", __doc__)
     add = parser.add_argument
     # fmt: off
-    add("--set", default="speech_commands", metavar="NAME", help="data set of single words (speech_commands)")
-    add("--limit", type=int, metavar="N", help="at most so many recordings")
+    add("--noise", type=Path, required=True, metavar="DIR", help="folder of noise recordings")
+    add("--set", default="speech_commands,fsdd", metavar="LIST",
+        help="data sets of single words (speech_commands,fsdd)")
+    add("--limit", type=int, metavar="N", help="at most so many recordings of each")
     add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
-    add("--least-rejected", type=float, default=0.92, metavar="SHARE",
-        help="of words outside the grammar that the best threshold must reject (0.92)")
-    add("--write", action="store_true", help="write the best threshold into the model's manifest")
+    add("--most-lost", type=float, default=0.0075, metavar="SHARE",
+        help="of right words that the test for speech may refuse (0.0075)")
+    add("--least-rejected", type=float, default=0.97, metavar="SHARE",
+        help="of words outside the grammar that must be rejected (0.97)")
+    add("--write", action="store_true", help="fit the tests, and write them into the model's manifest")
     # fmt: on
     progress = stopwatch()
     return execute(parser, arguments, lambda options: run(options, progress), show)

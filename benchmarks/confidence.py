@@ -1,6 +1,7 @@
 """`python -m benchmarks.confidence`: fits gates and confidences to a model, and tests them."""
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, replace
@@ -21,7 +22,7 @@ from benchmarks.logistic import (
     rejection_curve,
     reliability,
 )
-from benchmarks.noise import load_noises, pieces
+from benchmarks.noise import LENGTHS_S, load_noises, pieces
 from benchmarks.output import describe_machine, describe_model
 from benchmarks.recordings import choose, load_recordings
 from edge_las.artifact import load_manifest, write_manifest
@@ -49,11 +50,9 @@ def fit_gates(speech: Sequence[Answer], noise: Sequence[Answer], most_lost: floa
     heard = [*speech, *left]
     weights = fit(_rows(heard), np.array([item.said != "" for item in heard]))
     settings |= named("speech", Evidence, weights)
-    bar = float(np.quantile(predict(weights, _rows(right)), most_lost * 3 / 4))
-    if left:
-        closest = _shifted(float(predict(weights, _rows(left)).max()), _SPARE_LOG_ODDS)
-        bar = min(bar, closest)
-    return {**settings, "gate_min_speech": round(bar, 4), "gate_min_confidence": 0.0}
+    surely_noise = predict(weights, _rows(left)) if left else np.zeros(0)
+    bar = speech_bar(predict(weights, _rows(right)), surely_noise, most_lost * 3 / 4)
+    return {**settings, "gate_min_speech": bar, "gate_min_confidence": 0.0}
 
 
 def refused(items: Sequence[Answer], settings: dict[str, float]) -> list[bool]:
@@ -97,9 +96,15 @@ def _rows(items: Sequence[Answer]) -> DoubleArray:
     return np.array([astuple(item.evidence) for item in items], dtype=np.float64)
 
 
-def _shifted(probability: float, log_odds: float) -> float:
-    odds = probability / (1.0 - probability) * np.exp(log_odds)
-    return float(odds / (1.0 + odds))
+def speech_bar(right: DoubleArray, noise: DoubleArray, most_lost: float) -> float:
+    """Choose how probable speech must be: all noise is refused, but of what is right at most a share."""
+    bar = float(np.quantile(right, most_lost))
+    if noise.size:
+        closest = float(noise.max())
+        odds = closest / (1.0 - closest) * np.exp(_SPARE_LOG_ODDS)
+        bar = min(bar, float(odds / (1.0 + odds)))
+    # Rounded up it might refuse the very text that it was chosen by.
+    return math.floor(1e4 * bar) / 1e4
 
 
 def run(options: argparse.Namespace, progress: Progress) -> Results:
@@ -110,7 +115,7 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     recordings = [recording for rows in chosen.values() for recording in rows]
     speech = answers(recognizer, listen_to_all(recognizer, recordings))
     progress(f"{len(speech)} of {len(recordings)} recordings gave text, before any gate")
-    noise = answers(recognizer, _noises(recognizer, options.noise))
+    noise = answers(recognizer, noise_sounds(recognizer, options.noise))
     progress(f"{len(noise)} stretches of noise did")
     gates = fit_gates(speech, noise, options.most_lost)
     text, measured_text = calibrate("text", Evidence, _rows(speech), _truths(speech))
@@ -136,11 +141,19 @@ def _truths(items: Sequence[Answer]) -> BoolArray:
     return np.array([item.is_right for item in items])
 
 
-def _noises(recognizer: Recognizer, folder: Path) -> Iterator[Sound | None]:
+def noise_sounds(
+    recognizer: Recognizer,
+    folder: Path,
+    starts_s: Sequence[float] = _STARTS_S,
+    lengths_s: tuple[float, ...] = LENGTHS_S,
+) -> Iterator[Sound]:
+    """Listen to stretches of noise that begin at some places and have some lengths, in turn."""
     noises = load_noises(folder, recognizer.sample_rate)
-    for start_s in _STARTS_S:
-        for piece in pieces(noises, recognizer.sample_rate, start_s=start_s):
-            yield listen(recognizer, piece.source, "", piece.samples)
+    for start_s in starts_s:
+        for piece in pieces(noises, recognizer.sample_rate, lengths_s=lengths_s, start_s=start_s):
+            sound = listen(recognizer, piece.source, "", piece.samples)
+            if sound is not None:
+                yield sound
 
 
 def _gate_report(

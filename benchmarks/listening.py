@@ -73,7 +73,7 @@ def listen_to_all(recognizer: Recognizer, recordings: Iterable[Recording]) -> It
 def spelled(recognizer: Recognizer, sound: Sound, search: BeamConfig | None = None) -> Judged:
     """Spell a sound freely, without any gate."""
     setup = replace(recognizer.setup, grammar=None, search=search or recognizer.setup.search)
-    return judge(setup, spell(setup, sound.heard, sound.seconds).free, sound.heard)
+    return judge(setup, spell(setup, sound.heard, sound.seconds), sound.heard)
 
 
 def answer(recognizer: Recognizer, sound: Sound) -> Answer:

@@ -14,6 +14,8 @@ FloatArray = npt.NDArray[np.float32]
 
 # Kept out of training so that it can be measured with.
 HELD_BACK = "doing_the_dishes"
+# Lengths of stretches without speech, in turn.
+LENGTHS_S = (2.0, 3.0, 5.0, 10.0)
 SUFFIXES = (".opus", ".wav", ".flac", ".ogg")
 
 
@@ -63,7 +65,7 @@ def pieces(
     noises: Mapping[str, FloatArray],
     sample_rate: int,
     levels_dbfs: tuple[float, ...] = (-20.0, -35.0, -50.0),
-    lengths_s: tuple[float, ...] = (2.0, 3.0, 5.0, 10.0),
+    lengths_s: tuple[float, ...] = LENGTHS_S,
     start_s: float = 0.0,
 ) -> Iterator[Piece]:
     """Cut every noise from start_s on into stretches of lengths and levels in turn; add digital silence."""

@@ -57,7 +57,8 @@ class EdgeLas:
             config = ConstraintConfig(mode="off")
         elif forced:
             config = replace(config, grammar_max_loss=math.inf)
-            gate = GateConfig(gate_min_level_dbfs=-math.inf, gate_min_ctc_tokens=0.0, gate_min_confidence=0.0)
+            # For commands neither what was heard nor whether it was speech without the grammar counts.
+            gate = GateConfig(gate_min_level_dbfs=-math.inf, gate_min_command=0.0, gate_min_confidence=0.0)
             recognizer = Recognizer(replace(recognizer.setup, gate=gate))
         grammar = own.grammar if own else load_grammar(setting.grammar) if setting.grammar else None
         if grammar is not None:

@@ -14,8 +14,9 @@ from edge_las.audio import pcm_to_float
 from edge_las.domain.mixing import NEGATIVE
 from edge_las.domain.proof import Case, report
 from edge_las.domain.texts import COMMAND, NEAR, OTHER
-from edge_las.runtime.constraint import Constrained, Constraint, Search, SearchSentences
+from edge_las.runtime.constraint import Constrained, Constraint
 from edge_las.runtime.recognizer import Recognizer
+from edge_las.search.hypothesis import Hypothesis
 from edge_las.search.speller import FloatArray
 from edge_las.tokens import TokenTable
 from edge_las.train.corpus import Clip, Corpus
@@ -24,7 +25,7 @@ from edge_las.train.corpus import Clip, Corpus
 _FALSE_ACCEPTS = 0.005
 # In nats a token. Real voices lose more than synthetic ones, so the threshold is as high as other speech lets
 # it be; but what loses more than this is hardly ever the right command.
-_MOST_LOSS = 1.0
+_MOST_LOSS = 1.3
 # What the language model may count: nothing, or a little.
 LM_WEIGHTS = (0.0, 0.2)
 
@@ -67,10 +68,10 @@ class _Watching(Constraint):
         super().__init__(constraint.grammar, tokens, config)
         self.loss = math.inf
 
-    def search(self, search: Search, inside: SearchSentences, ctc_log_probs: FloatArray) -> Constrained:
-        found = super().search(search, inside, ctc_log_probs)
-        self.loss = found.loss
-        return found
+    def keep(self, found: Sequence[Hypothesis], ctc_log_probs: FloatArray) -> Constrained:
+        kept = super().keep(found, ctc_log_probs)
+        self.loss = kept.loss
+        return kept
 
 
 def choose(trials: Mapping[float, Sequence[Heard]]) -> tuple[float, float]:

@@ -22,11 +22,14 @@ class GateConfig:
     gate_min_ctc_tokens: float = 0.3
     # Probability that someone spoke (`speech_*` of ConfidenceConfig), of what was heard without a grammar.
     gate_min_speech: float = 0.0
+    # Probability that a sentence was said (`command_*`). In a strict grammar it stands in place of the two
+    # before: how the likeliest sentence fits is better evidence than what was heard freely.
+    gate_min_command: float = 0.3
     # Confidence of the text (`text_*`): the threshold to raise where a wrong text is worse than none.
     gate_min_confidence: float = 0.15
 
     def __post_init__(self) -> None:
-        for name in ("gate_min_ctc_tokens", "gate_min_speech", "gate_min_confidence"):
+        for name in ("gate_min_ctc_tokens", "gate_min_speech", "gate_min_command", "gate_min_confidence"):
             if not getattr(self, name) >= 0.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
 

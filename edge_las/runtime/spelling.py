@@ -3,18 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edge_las.runtime.confidence import UNKNOWN_MARGIN, Evidence, evidence_of, lead
-from edge_las.runtime.constraint import Constrained
+from edge_las.runtime.confidence import (
+    UNKNOWN_MARGIN,
+    CommandEvidence,
+    Evidence,
+    command_evidence,
+    evidence_of,
+    lead,
+)
+from edge_las.runtime.constraint import Constrained, Constraint
 from edge_las.runtime.engine import EngineSpeller
 from edge_las.runtime.listener_stream import Heard
 from edge_las.runtime.placing import Placed, place
 from edge_las.runtime.setup import Setup
 from edge_las.search.beam import beam_search
 from edge_las.search.closed import search_sentences
+from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
 from edge_las.search.greedy import greedy_search
 from edge_las.search.hypothesis import Hypothesis
-from edge_las.search.sentence_graph import SentenceGraph
 
 # Tokens allowed whatever the length: a very short recording may hold a word.
 _EXTRA_TOKENS = 4
@@ -29,33 +36,55 @@ class Judged:
     evidence: Evidence
 
 
-def spell(setup: Setup, heard: Heard, duration_s: float, scorers: Sequence[Scorer] = ()) -> Constrained:
-    """Search for the text of an utterance that lasted duration_s, in the grammar if there is one."""
+def spell(setup: Setup, heard: Heard, duration_s: float, scorers: Sequence[Scorer] = ()) -> list[Hypothesis]:
+    """Search for the text of an utterance that lasted duration_s, best first; a soft grammar joins in."""
+    together = [*setup.scorers, *scorers, *(setup.grammar.scorers if setup.grammar else ())]
+    speller, config = _speller(setup, heard), _config(setup, duration_s)
+    if config.beam_size == 1 and config.ctc_weight == 0.0 and not together:
+        return [greedy_search(speller, config)]
+    return beam_search(speller, config, heard.ctc_log_probs, together)
+
+
+def spell_command(
+    setup: Setup, grammar: Constraint, heard: Heard, duration_s: float, scorers: Sequence[Scorer] = ()
+) -> Constrained:
+    """Search for the sentence of a grammar that an utterance fits best, however badly."""
+    found = search_sentences(
+        _speller(setup, heard),
+        _config(setup, duration_s),
+        heard.ctc_log_probs,
+        [*setup.scorers, *scorers],
+        grammar.sentences,
+    )
+    return grammar.keep(found, heard.ctc_log_probs)
+
+
+def _speller(setup: Setup, heard: Heard) -> EngineSpeller:
     graph = setup.manifest.engines[setup.engine.name].speller
-    speller = EngineSpeller(setup.engine, graph, heard.encoded, heard.keys)
+    return EngineSpeller(setup.engine, graph, heard.encoded, heard.keys)
+
+
+def _config(setup: Setup, duration_s: float) -> BeamConfig:
     most = int(setup.manifest.speller.max_tokens_per_s * duration_s) + _EXTRA_TOKENS
-    config = replace(setup.search, max_tokens=most)
-
-    def search(more: Sequence[Scorer]) -> list[Hypothesis]:
-        together = [*setup.scorers, *scorers, *more]
-        if config.beam_size == 1 and config.ctc_weight == 0.0 and not together and not setup.grammar:
-            return [greedy_search(speller, config)]
-        return beam_search(speller, config, heard.ctc_log_probs, together)
-
-    def inside(graph: SentenceGraph) -> list[Hypothesis]:
-        together = [*setup.scorers, *scorers]
-        return search_sentences(speller, config, heard.ctc_log_probs, together, graph)
-
-    if setup.grammar:
-        return setup.grammar.search(search, inside, heard.ctc_log_probs)
-    hypotheses = search([])
-    return Constrained(hypotheses, hypotheses, None)
+    return replace(setup.search, max_tokens=most)
 
 
 def judge(setup: Setup, hypotheses: Sequence[Hypothesis], heard: Heard) -> Judged:
     """Gather what speaks for the first of some hypotheses, the others being its rivals."""
     best, tokens = hypotheses[0], setup.tokens
     placed = place(best, heard.ctc_log_probs, tokens.blank_id, setup.silent_ids)
-    margin = UNKNOWN_MARGIN if setup.search.beam_size == 1 else lead(hypotheses, tokens)
+    margin = lead(hypotheses, lambda item: tokens.decode(item.tokens))
+    if setup.search.beam_size == 1:
+        margin = UNKNOWN_MARGIN
     evidence = evidence_of(placed, margin, heard.ctc_log_probs, setup.silent_ids)
     return Judged(tokens.decode(best.tokens), placed, evidence)
+
+
+def judge_command(
+    setup: Setup, grammar: Constraint, kept: Sequence[Hypothesis], heard: Heard
+) -> tuple[Judged, CommandEvidence]:
+    """Gather what speaks for the first of some sentences of a grammar: as a text, and as said at all."""
+    judged = judge(setup, kept, heard)
+    margin = lead(kept, grammar.meaning)
+    evidence = command_evidence(judged.placed, judged.evidence, margin, heard.ctc_log_probs, setup.silent_ids)
+    return judged, evidence

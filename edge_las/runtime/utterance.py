@@ -6,17 +6,18 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import AudioError
-from edge_las.runtime.constraint import Constrained
+from edge_las.runtime.constraint import Constraint
 from edge_las.runtime.gate import LevelMeter, expected_ctc_tokens
 from edge_las.runtime.listener_stream import Heard, ListenerStream
 from edge_las.runtime.result import Alternative, Result
 from edge_las.runtime.setup import Setup
-from edge_las.runtime.spelling import judge, spell
+from edge_las.runtime.spelling import Judged, judge, judge_command, spell, spell_command
 from edge_las.runtime.words import words_of
 from edge_las.search.fusion import Scorer
 from edge_las.search.hypothesis import Hypothesis
@@ -97,41 +98,69 @@ class Utterance:
 
     def _recognize(self, listen: Callable[[], Heard | None]) -> Result:
         heard = listen() if self._is_loud_enough() else None
-        if heard is None or not self._has_ctc_tokens(heard):
-            return Result("", 0.0, (), (), self.duration_s, 0.0, 0.0)
-        return self._result(spell(self._setup, heard, self.duration_s, self._scorers), heard)
+        if heard is None:
+            return self._nothing()
+        grammar = self._setup.grammar
+        if grammar is None or not grammar.is_strict:
+            return self._text(heard, grammar)
+        return self._command(heard, grammar)
 
     def _is_loud_enough(self) -> bool:
         # Digital silence is refused whatever the threshold.
         return self._level.dbfs > max(self._setup.gate.gate_min_level_dbfs, -1000.0)
 
-    def _has_ctc_tokens(self, heard: Heard) -> bool:
-        expected = expected_ctc_tokens(heard.ctc_log_probs, self._setup.silent_ids)
-        return expected >= self._setup.gate.gate_min_ctc_tokens
+    def _text(self, heard: Heard, grammar: Constraint | None) -> Result:
+        """Recognize any text; a grammar that is not strict may tell what it means."""
+        found = self._free(heard)
+        if found is None:
+            return self._nothing()
+        judged, hypotheses = found
+        return self._result(judged, hypotheses, grammar.meaning(hypotheses[0]) if grammar else None)
 
-    def _result(self, found: Constrained, heard: Heard) -> Result:
+    def _command(self, heard: Heard, grammar: Constraint) -> Result:
+        """Recognize a sentence of a grammar, or tell that something else was said."""
         setup = self._setup
-        nothing = Result("", 0.0, (), (), self.duration_s, 0.0, 0.0)
-        # What was heard without the grammar tells whether it was speech at all.
-        free = judge(setup, found.free, heard)
-        if setup.confidence.speech(free.evidence) < setup.gate.gate_min_speech:
-            return nothing
-        if not found.kept:
-            return replace(nothing, intent=found.intent)
-        best = free if found.kept[0] is found.free[0] else judge(setup, found.kept, heard)
-        confidence = setup.confidence.text(best.evidence)
-        if not best.text or confidence < setup.gate.gate_min_confidence:
-            return nothing
+        found = spell_command(setup, grammar, heard, self.duration_s, self._scorers)
+        if found.kept and found.loss <= grammar.config.grammar_max_loss:
+            judged, evidence = judge_command(setup, grammar, found.kept, heard)
+            if setup.confidence.command(evidence) >= setup.gate.gate_min_command:
+                return self._result(judged, found.kept, found.intent)
+        freely = self._free(heard)
+        if freely is None:
+            return self._nothing()
+        return replace(self._nothing(), intent=grammar.outside(freely[0].text, found.loss))
+
+    def _free(self, heard: Heard) -> tuple[Judged, list[Hypothesis]] | None:
+        """Spell without a strict grammar; None if it was no speech."""
+        setup = self._setup
+        if expected_ctc_tokens(heard.ctc_log_probs, setup.silent_ids) < setup.gate.gate_min_ctc_tokens:
+            return None
+        hypotheses = spell(setup, heard, self.duration_s, self._scorers)
+        judged = judge(setup, hypotheses, heard)
+        if not judged.text or setup.confidence.speech(judged.evidence) < setup.gate.gate_min_speech:
+            return None
+        return judged, hypotheses
+
+    def _nothing(self) -> Result:
+        return Result("", 0.0, (), (), self.duration_s, 0.0, 0.0)
+
+    def _result(
+        self, judged: Judged, hypotheses: Sequence[Hypothesis], intent: dict[str, Any] | None
+    ) -> Result:
+        setup = self._setup
+        confidence = setup.confidence.text(judged.evidence)
+        if confidence < setup.gate.gate_min_confidence:
+            return self._nothing()
         return Result(
-            best.text,
+            judged.text,
             confidence,
-            words_of(best.placed, setup.tokens, setup.confidence, setup.frame_s, self.duration_s),
-            distinct_texts(found.kept, setup.tokens),
+            words_of(judged.placed, setup.tokens, setup.confidence, setup.frame_s, self.duration_s),
+            distinct_texts(hypotheses, setup.tokens),
             self.duration_s,
             rtf=0.0,
             latency_ms=0.0,
-            intent=found.intent,
-            finished=best.placed.hypothesis.finished,
+            intent=intent,
+            finished=judged.placed.hypothesis.finished,
         )
 
 

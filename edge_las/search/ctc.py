@@ -1,6 +1,5 @@
 """CTC: prefix scores for the beam, a greedy reading for partial text, and alignment for word times."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,19 +83,6 @@ def _accumulate(entering: DoubleArray, running: DoubleArray) -> DoubleArray:
     stayed = np.logaddexp.accumulate((entering - running)[:, :-1], axis=1)
     np.add(stayed, running[..., 1:], out=result[:, 1:])
     return result
-
-
-def ctc_cost(log_probs: FloatArray, tokens: Sequence[int], blank_id: int) -> float:
-    """Compute what the likeliest path of log probs (T, V) loses to tokens, in nats a token.
-
-    Unlike the Speller's scores it leaves no sound unexplained: a short text pays for all of long speech.
-    """
-    scorer = CtcPrefixScorer(log_probs, blank_id)
-    state, row = scorer.initial_state(), np.zeros(1, dtype=np.int64)
-    for token in tokens:
-        state = scorer.extend(state, row, np.array([token]))
-    likeliest = float(log_probs.max(axis=1).sum(dtype=np.float64))
-    return (likeliest - float(scorer.final(state)[0])) / (len(tokens) + 1)
 
 
 def ctc_greedy(log_probs: FloatArray, blank_id: int) -> tuple[list[int], list[int], list[float]]:

@@ -5,7 +5,9 @@ import pytest
 
 from edge_las.errors import AudioError
 from edge_las.features import log_mel, num_frames
+from edge_las.grammar import phrases_grammar
 from edge_las.runtime.confidence import ConfidenceConfig
+from edge_las.runtime.constraint import ConstraintConfig, alphabet_of
 from edge_las.runtime.listener_stream import ListenerStream
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.runtime.utterance import Utterance
@@ -191,3 +193,30 @@ def test_the_gate_weighs_what_both_networks_say():
         assert Recognizer(strict).transcribe(samples).text == text
     wary = replace(setup, gate=replace(setup.gate, gate_min_confidence=heard.confidence + 1e-6))
     assert Recognizer(wary).transcribe(samples).text == ""
+
+
+def test_a_grammar_brings_its_own_evidence_of_speech():
+    grammar = phrases_grammar(["one", "four"], alphabet_of(tones.TABLE), "en")
+    setup = tones.setup()
+    deaf = Recognizer(replace(setup, gate=replace(setup.gate, gate_min_ctc_tokens=99.0)))
+    assert deaf.transcribe(say("one")).text == ""
+    # What refuses any other text does not refuse a sentence that fits.
+    assert deaf.with_grammar(grammar).transcribe(say("one")).text == "one"
+    # To weights that believe nothing nothing was said, and if it was speech, it was something else.
+    doubting = replace(setup, confidence=ConfidenceConfig(command_bias=-99.0))
+    found = Recognizer(doubting).with_grammar(grammar).transcribe(say("one"))
+    assert (found.text, found.intent["heard"], found.intent["intent"]) == ("", "one", None)
+    silenced = replace(doubting, gate=deaf.setup.gate)
+    assert Recognizer(silenced).with_grammar(grammar).transcribe(say("one")).intent is None
+
+
+def test_a_sentence_must_not_lose_too_much():
+    grammar = phrases_grammar(["one", "one two"], alphabet_of(tones.TABLE), "en")
+    setup = tones.setup()
+    gate = replace(setup.gate, gate_min_command=0.0, gate_min_confidence=0.0)
+    credulous = Recognizer(replace(setup, gate=gate))
+    for most, intent in ((1e9, "phrase"), (1.0, None)):
+        held = credulous.with_grammar(grammar, ConstraintConfig(grammar_max_loss=most))
+        found = held.transcribe(say("four four"))
+        assert found.intent["intent"] == intent
+        assert bool(found.text) == (intent is not None)

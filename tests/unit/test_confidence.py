@@ -71,8 +71,12 @@ def test_evidence_is_bounded():
 def test_the_lead_is_over_another_text():
     other_split = TokenTable.from_subwords(["▁a", "b", "▁ab"], [-1.0] * 3)
     first, same, other = hypothesis([6], -1.0), hypothesis([4, 5], -1.5), hypothesis([4], -4.0)
-    assert lead([first, same, other], other_split) == 3.0
-    assert lead([first, same], other_split) == math.inf
+
+    def text(item):
+        return other_split.decode(item.tokens)
+
+    assert lead([first, same, other], text) == 3.0
+    assert lead([first, same], text) == math.inf
 
 
 def test_unfitted_the_spellers_own_probability_is_the_confidence():

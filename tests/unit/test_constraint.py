@@ -1,0 +1,65 @@
+import math
+
+import numpy as np
+import pytest
+
+from edge_las.grammar import phrases_grammar
+from edge_las.runtime.constraint import Constraint, ConstraintConfig, alphabet_of, loss_of
+from edge_las.search.hypothesis import Hypothesis
+from edge_las.tokens import TokenTable
+
+TABLE = TokenTable.characters("ab")
+A, B = TABLE.pieces.index("a"), TABLE.pieces.index("b")
+
+
+def ctc(frames):
+    """CTC log probs (T, V) that hear these tokens, 98 times likelier than any other."""
+    said = np.array(frames)[:, None] == np.arange(len(TABLE))
+    return np.log(np.where(said, 0.98, 0.01)).astype(np.float32)
+
+
+def hypothesis(text, log_prob=0.0, finished=True):
+    tokens = tuple(TABLE.encode(text))
+    return Hypothesis(tokens, -1.0, log_prob, (0.0,) * len(tokens), tuple(range(len(tokens))), finished)
+
+
+def tokens(*ids):
+    return Hypothesis(ids, 0.0, 0.0, (0.0,) * len(ids), ids, True)
+
+
+def test_a_short_text_pays_for_all_of_long_speech():
+    log_probs = ctc([A, 0, B, 0, A, 0, B, 0, A, 0])
+    right, short = (loss_of(tokens(*ids), log_probs, 0) for ids in ((A, B, A, B, A), (A,)))
+    assert abs(right) < 0.05
+    # Four letters go unexplained, each log(0.98 / 0.01); nine tokens share that: one, and eight to spare.
+    assert short == pytest.approx(4 * np.log(98) / 9, rel=0.1)
+
+
+def test_what_the_speller_doubts_is_a_loss_too():
+    log_probs = ctc([A, 0, B])
+    sure, unsure = (
+        loss_of(Hypothesis((A, B), 0.0, log_prob, (0.0, 0.0), (0, 2), True), log_probs, 0)
+        for log_prob in (-0.1, -5.1)
+    )
+    assert unsure - sure == pytest.approx(5.0 / 10)
+
+
+def test_only_sentences_are_kept_and_the_first_has_a_meaning():
+    grammar = phrases_grammar(["ab", "ba"], alphabet_of(TABLE), "en")
+    constraint = Constraint(grammar, TABLE, ConstraintConfig())
+    found = [hypothesis("ab", finished=False), hypothesis("aa"), hypothesis("ba"), hypothesis("ab")]
+    log_probs = ctc([TABLE.encode("ba")[0], B, A])
+    kept = constraint.keep(found, log_probs)
+    assert kept.kept == found[2:]
+    assert kept.intent == {"intent": "phrase", "slots": {"phrase": "ba"}}
+    assert kept.loss == loss_of(found[2], log_probs, 0)
+    nothing = constraint.keep(found[:2], log_probs)
+    assert (nothing.kept, nothing.intent, nothing.loss) == ([], None, math.inf)
+    assert constraint.outside("aa", math.inf)["loss"] is None
+
+
+def test_only_a_soft_grammar_joins_other_searches():
+    grammar = phrases_grammar(["ab"], alphabet_of(TABLE), "en")
+    strict, soft = (Constraint(grammar, TABLE, ConstraintConfig(mode=mode)) for mode in ("strict", "soft"))
+    assert strict.is_strict and strict.scorers == ()
+    assert not soft.is_strict and len(soft.scorers) == 1
