@@ -1,0 +1,71 @@
+import json
+
+from benchmarks import slots
+from benchmarks.noise import HELD_BACK
+from benchmarks.recordings import Recording
+from edge_las.search.automaton import Automaton
+from tests.runtime import tone_engine as tones
+from tests.runtime.test_cli import write_wav
+from tests.runtime.tone_engine import RATE, say
+
+
+def recording(text: str, split: str = "dev") -> Recording:
+    return Recording(text, "read", split, 1.0, text, lambda: say("one"))
+
+
+def test_words_are_dealt_by_length_and_none_is_lost() -> None:
+    words = [letter * size for size in (3, 4, 7) for letter in "abcdefghi"]
+    lists = slots.deal([*words, *words])
+    assert sorted(word for dealt in lists for word in dealt) == sorted(words)
+    assert [len(dealt) for dealt in lists] == [10, 17]
+    assert max(map(len, lists[0])) <= min(map(len, lists[1]))
+
+
+def test_slots_are_long_words_spread_over_the_sentence() -> None:
+    assert slots.slot_places("we go to a cat") == [4]
+    assert slots.slot_places("the big cats like warm milk") == [0, 2, 4]
+
+
+def test_a_slot_takes_the_words_of_its_list_and_nothing_else() -> None:
+    texts = ["we saw it in summer", "he had it as supper", "it is the last winter"]
+    grammar = Automaton(slots.sentences_grammar(texts, "en"))
+    for text in texts:
+        match = grammar.interpret(text)
+        assert match is not None and match.intent == text
+    other = grammar.interpret("we had it in winter")
+    assert other is not None
+    assert (other.intent, other.slots) == (texts[0], {"slot1": "had", "slot4": "winter"})
+    assert not grammar.accepts("we saw it as summer")
+
+
+def test_digits_are_a_task_of_any_length() -> None:
+    found = slots.tasks(
+        [recording("one two three"), recording("five"), recording("it is all we have", "train"),
+         recording("it is all they have")], ["read"], 9, "en",
+    )  # fmt: skip
+    assert [(task.name, [item.text for item in task.recordings]) for task in found] == [
+        ("read", ["it is all they have"]),
+        ("digits", ["one two three"]),
+    ]
+    digits = Automaton(found[1].grammar)
+    assert digits.accepts("double oh seven nine") and not digits.accepts("seven eleven")
+
+
+def test_the_command_measures_real_sounds_in_noise(tmp_path, monkeypatch, capsys) -> None:
+    engines = {"onnx": ("tests.runtime.tone_engine:ToneEngine", "onnx")}
+    monkeypatch.setattr("edge_las.runtime.engine._ENGINES", engines)
+    model = tones.write_artifact(tmp_path / "model")
+    rows = ["id\tdataset\tspeaker\tsplit\ttext\tpath\tseconds"]
+    for number, text in enumerate(("one two four one", "four four one two")):
+        write_wav(tmp_path / f"{number}.wav", say(text))
+        rows.append(f"{number}\ttones\ts\tdev\t{text}\t{number}.wav\t{say(text).size / RATE}")
+    (tmp_path / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "noise").mkdir()
+    write_wav(tmp_path / "noise" / f"{HELD_BACK}.wav", 0.01 * say("two"))
+    options = ["--model", str(model), "--speech", str(tmp_path), "--set", "tones", "--snr-db", "40"]
+    out = tmp_path / "out.json"
+    assert slots.main([*options, "--noise", str(tmp_path / "noise"), "--json", str(out)]) == 0
+    scores = json.loads(out.read_text())["scores"]
+    assert [(score["task"], score["snr_db"]) for score in scores] == [("digits", None), ("digits", 40.0)]
+    assert [score["right"] for score in scores] == [1.0, 1.0]
+    assert "2 recordings: 100.0% right" in capsys.readouterr().out
