@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.emulation.build import last_line, prepared, program
-from benchmarks.emulation.systems import CPUS, PYTHON, SYSTEMS, Cpu, System
+from benchmarks.emulation.systems import CPUS, SYSTEMS, Cpu, System
 from edge_las.errors import DeviceError
 
 
@@ -43,7 +43,8 @@ class Board:
         emulator = self.system.emulator + ("" if plugin else "-static")
         options = ["-cpu", self.cpu.name, "-L", str(self.folder / "cpus" / self.cpu.name)]
         options += ["-plugin", plugin] if plugin else []
-        return [program(emulator), *options, str(self.folder / "root" / "usr" / "bin" / f"python{PYTHON}")]
+        python = self.folder / "root" / "usr" / "bin" / f"python{self.system.python}"
+        return [program(emulator), *options, str(python)]
 
     def _environment(self) -> dict[str, str]:
         # Nothing else is inherited: what runs sees these packages alone, and costs the same each time.

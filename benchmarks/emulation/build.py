@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.emulation.systems import ARM64, CPUS, HOST_LEGACY, PYTHON, RELEASE, Cpu, System
+from benchmarks.emulation.systems import ARM64, CPUS, HOST_LEGACY, Cpu, System
 from edge_las.errors import DeviceError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,11 +82,11 @@ def _make_root(system: System, folder: Path) -> None:
     archive, root = folder / "root.tar", folder / "root"
     # The release alone: no updates, so that the same instructions run everywhere. A tar archive has no owners
     # that only a namespace knows.
-    release_only = f'sed -i /{RELEASE}-/d "$1"/etc/apt/sources.list'
+    release_only = f'sed -i /{system.release}-/d "$1"/etc/apt/sources.list'
     _run([
-        program("mmdebstrap"), "--quiet", f"--arch={system.name}", "--variant=extract",
+        program("mmdebstrap"), "--quiet", f"--arch={system.arch}", "--variant=extract",
         "--skip=check/empty,check/qemu", f"--setup-hook={release_only}",
-        f"--include={','.join(system.packages)}", RELEASE, str(archive),
+        f"--include={','.join(system.packages)}", system.release, str(archive),
     ])  # fmt: skip
     root.mkdir()
     _run(["tar", "-xf", str(archive), "-C", str(root), "--exclude=./dev", "--no-same-owner"])
@@ -117,11 +117,13 @@ def _make_view(cpu: Cpu, view: Path, root: Path) -> None:
 
 
 def _install_wheels(system: System, target: Path) -> None:
+    if not system.wheels:
+        return
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     options = ["--target", str(target), "--only-binary=:all:"]
     options += [f"--platform={tag}" for tag in system.tags]
     if system.emulator:
-        options += ["--python-version", PYTHON, "--implementation", "cp"]
+        options += ["--python-version", system.python, "--implementation", "cp"]
     if not system.resolve:
         options.append("--no-deps")
     elif system != HOST_LEGACY:

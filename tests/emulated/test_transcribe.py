@@ -16,6 +16,7 @@ pytestmark = pytest.mark.emulated
 DATA = Path(__file__).resolve().parents[1] / "data"
 MODELS = [path for path in (default_model(), DATA / "by_heart") if path.is_dir()]
 CASES = [(model, engine) for model in MODELS for engine in load_manifest(model).engines]
+ONNX_MODELS = [model for model, engine in CASES if engine == "onnx"]
 LEGACY_MODELS = [model for model, engine in CASES if engine == "tflite"]
 
 # int8 kernels are alike bit for bit; rounding in features, attention and search is not. Seen on these clips:
@@ -57,6 +58,14 @@ def test_arm64_hears_what_x86_64_hears(boards: Boards, expected, tmp_path, cpu, 
     if key not in expected:
         expected[key] = transcribe(boards("host"), tmp_path, model, engine)
     check_same(transcribe(target, tmp_path, model, engine), expected[key])
+
+
+@pytest.mark.parametrize("model", ONNX_MODELS, ids=lambda model: model.name)
+def test_armhf_hears_with_debians_onnxruntime_what_x86_64_hears(boards: Boards, expected, tmp_path, model):
+    target, key = boards("cortex-a7-debian-13"), (model, "onnx")
+    if key not in expected:
+        expected[key] = transcribe(boards("host"), tmp_path, model, "onnx")
+    check_same(transcribe(target, tmp_path, model, "onnx"), expected[key])
 
 
 @pytest.mark.parametrize("model", LEGACY_MODELS, ids=lambda model: model.name)
