@@ -12,6 +12,7 @@ from edge_las.runtime.confidence import Evidence, WordEvidence, word_evidence
 from edge_las.runtime.gate import LevelMeter, expected_ctc_tokens
 from edge_las.runtime.listener_stream import Heard, ListenerStream
 from edge_las.runtime.recognizer import Recognizer
+from edge_las.runtime.segment import PieceCutter
 from edge_las.runtime.spelling import Judged, judge, spell
 from edge_las.search.config import BeamConfig
 
@@ -68,6 +69,19 @@ def listen_to_all(recognizer: Recognizer, recordings: Iterable[Recording]) -> It
             sound = listen(recognizer, recording.dataset, recording.text, recording.samples())
             if sound is not None:
                 yield sound
+
+
+def listen_in_pieces(recognizer: Recognizer, recording: Recording) -> list[Sound]:
+    """Listen to a recording of any length, cut at pauses as `Recognizer.transcribe` does."""
+    cutter = PieceCutter(recognizer.manifest.speller.max_utterance_s, recognizer.sample_rate)
+    parts: list[list[FloatArray]] = [[]]
+    for samples, ends in cutter.accept(recording.samples()):
+        parts[-1].append(samples)
+        if ends:
+            parts.append([])
+    parts[-1].append(cutter.finish())
+    sounds = (listen(recognizer, recording.dataset, recording.text, np.concatenate(part)) for part in parts)
+    return [sound for sound in sounds if sound is not None]
 
 
 def spelled(recognizer: Recognizer, sound: Sound, search: BeamConfig | None = None) -> Judged:

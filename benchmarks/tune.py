@@ -5,31 +5,69 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
-from benchmarks.listening import Sound, listen_to_all, share, spelled
+from benchmarks.listening import Sound, listen_in_pieces, share, spelled
 from benchmarks.recordings import choose, load_recordings
 from edge_las.metrics import measure
+from edge_las.ngram import NgramModel, load_ngrams
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.search.config import BeamConfig
+from edge_las.search.ngram import NgramScorer
 
 
-def search_settings(base: BeamConfig) -> Iterator[tuple[str, BeamConfig]]:
+@dataclass(frozen=True)
+class Setting:
+    """A search to try, and how much a language model counts in it (0: it takes no part)."""
+
+    name: str
+    search: BeamConfig
+    lm_weight: float = 0.0
+
+
+def search_settings(base: BeamConfig) -> Iterator[Setting]:
     """Name the searches to try: greedy, the weight of CTC, then length, coverage and width."""
-    yield "beam_size=1", replace(base, beam_size=1)
+    yield Setting("beam_size=1", replace(base, beam_size=1))
     for weight in (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9):
-        yield f"beam_size=4 ctc_weight={weight}", replace(base, beam_size=4, ctc_weight=weight)
+        yield Setting(f"beam_size=4 ctc_weight={weight}", replace(base, beam_size=4, ctc_weight=weight))
     for bonus in (0.2, 0.5):
-        yield f"beam_size=4 token_bonus={bonus}", replace(base, beam_size=4, token_bonus=bonus)
+        yield Setting(f"beam_size=4 token_bonus={bonus}", replace(base, beam_size=4, token_bonus=bonus))
     for penalty in (0.3, 0.6):
-        yield f"beam_size=4 length_penalty={penalty}", replace(base, beam_size=4, length_penalty=penalty)
+        yield Setting(
+            f"beam_size=4 length_penalty={penalty}", replace(base, beam_size=4, length_penalty=penalty)
+        )
     for weight in (0.1, 0.4):
-        yield f"beam_size=4 coverage_weight={weight}", replace(base, beam_size=4, coverage_weight=weight)
+        yield Setting(
+            f"beam_size=4 coverage_weight={weight}", replace(base, beam_size=4, coverage_weight=weight)
+        )
     for size in (2, 8):
-        yield f"beam_size={size}", replace(base, beam_size=size)
+        yield Setting(f"beam_size={size}", replace(base, beam_size=size))
+
+
+def language_model_settings(base: BeamConfig) -> Iterator[Setting]:
+    """Name the searches to try with a language model: its weight against that of CTC, then bonus and width.
+
+    A language model favours short texts, which a bonus for each token makes up for.
+    """
+    for ctc_weight, lm_weight in itertools.product((0.5, 0.7, 0.9), (0.0, 0.2, 0.4, 0.6)):
+        name = f"beam_size=4 ctc_weight={ctc_weight} lm_weight={lm_weight}"
+        yield Setting(name, replace(base, beam_size=4, ctc_weight=ctc_weight), lm_weight)
+    for size, bonus in ((4, 0.5), (4, 1.0), (8, 0.0), (8, 0.5)):
+        search = replace(base, beam_size=size, ctc_weight=0.7, token_bonus=bonus)
+        yield Setting(f"beam_size={size} ctc_weight=0.7 token_bonus={bonus} lm_weight=0.4", search, 0.4)
+
+
+def with_language_model(recognizer: Recognizer, model: NgramModel | None, weight: float) -> Recognizer:
+    """Put a language model of some weight in place of the recognizer's own."""
+    if model is None:
+        return recognizer
+    scorers = (NgramScorer(model, weight, recognizer.tokens.sos_id),) if weight else ()
+    return Recognizer(replace(recognizer.setup, scorers=scorers))
 
 
 def repeats_a_word(text: str, said: str) -> bool:
@@ -38,33 +76,57 @@ def repeats_a_word(text: str, said: str) -> bool:
     return bool(doubled - {word for word, after in itertools.pairwise(said.split()) if word == after})
 
 
-def sweep_search(recognizer: Recognizer, sounds: Sequence[Sound], progress: Progress) -> list[dict[str, Any]]:
-    """Decode with each setting, without gates: WER of each data set, their mean, and seconds it took."""
+def sweep(
+    recognizer: Recognizer,
+    recordings: Sequence[Sequence[Sound]],
+    settings: Iterable[Setting],
+    model: NgramModel | None,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """Decode recordings, each in its pieces, with each setting and without gates.
+
+    Returns rows of WER and CER of each data set, their means, and seconds it took.
+    """
     rows = []
-    for name, config in search_settings(recognizer.setup.search):
+    said = [sounds[0].said for sounds in recordings]
+    for setting in settings:
+        held = with_language_model(recognizer, model, setting.lm_weight)
         started = time.process_time()
-        texts = [spelled(recognizer, sound, config).text for sound in sounds]
+        texts = [
+            " ".join(spelled(held, sound, setting.search).text for sound in sounds).strip()
+            for sounds in recordings
+        ]
         seconds = time.process_time() - started
-        wers = {}
-        for source in dict.fromkeys(sound.source for sound in sounds):
-            pairs = [(s.said, t) for s, t in zip(sounds, texts, strict=True) if s.source == source]
-            wers[source] = round(measure(*map(list, zip(*pairs, strict=True))).wer, 4)
-        mean = round(sum(wers.values()) / len(wers), 4)
-        repeats = share([repeats_a_word(text, s.said) for s, text in zip(sounds, texts, strict=True)])
-        rows.append(
-            {"setting": name, "mean_wer": mean, "repeats": repeats, "cpu_s": round(seconds, 1), **wers}
-        )
-        progress(f"{name}: mean WER {mean:.2%}, a word said once repeated in {repeats:.1%}, {wers}")
+        wers, cers = {}, {}
+        for source in dict.fromkeys(sounds[0].source for sounds in recordings):
+            own = [number for number, sounds in enumerate(recordings) if sounds[0].source == source]
+            found = measure([said[number] for number in own], [texts[number] for number in own])
+            wers[source], cers[source] = round(found.wer, 4), round(found.cer, 4)
+        row = {
+            "setting": setting.name,
+            "mean_wer": round(fmean(wers.values()), 4),
+            "mean_cer": round(fmean(cers.values()), 4),
+            "repeats": share([repeats_a_word(*pair) for pair in zip(texts, said, strict=True)]),
+            "cpu_s": round(seconds, 1),
+        }
+        rows.append({**row, "wer": wers, "cer": cers})
+        progress(json.dumps(rows[-1]))
     return rows
 
 
 def run(options: argparse.Namespace, progress: Progress) -> Results:
     """Measure as the options say."""
     recognizer = Recognizer.load(options.model, options.engine)
-    chosen = choose(load_recordings(options.speech, recognizer.sample_rate), "dev", limit=options.limit)
-    sounds = list(listen_to_all(recognizer, [recording for rows in chosen.values() for recording in rows]))
-    progress(f"{len(sounds)} recordings listened to")
-    return {"kind": "tune", "search": sweep_search(recognizer, sounds, progress)}
+    recordings = load_recordings(options.speech, recognizer.sample_rate)
+    sets = options.sets.split(",") if options.sets else ()
+    chosen = choose(recordings, "dev", sets, limit=options.limit)
+    heard = [listen_in_pieces(recognizer, recording) for rows in chosen.values() for recording in rows]
+    heard = [sounds for sounds in heard if sounds]
+    progress(f"{len(heard)} recordings listened to")
+    model = load_ngrams(options.lm, recognizer.tokens) if options.lm else None
+    settings = language_model_settings if model else search_settings
+    found = sweep(recognizer, heard, settings(recognizer.setup.search), model, progress)
+    return {"kind": "tune", "search": found}
 
 
 def show(results: Results) -> None:
@@ -75,9 +137,12 @@ def show(results: Results) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
     parser = measuring_parser("tune", __doc__)
-    parser.add_argument(
-        "--limit", type=int, default=150, metavar="N", help="recordings of each data set (150)"
-    )
+    add = parser.add_argument
+    # fmt: off
+    add("--sets", metavar="LIST", help="data sets (default: all that have dev recordings)")
+    add("--limit", type=int, default=150, metavar="N", help="recordings of each data set (150)")
+    add("--lm", type=Path, metavar="FILE", help="n-gram model of `edge-las lm`: try weights of it instead")
+    # fmt: on
     progress = stopwatch()
     return execute(parser, arguments, lambda options: run(options, progress), show)
 

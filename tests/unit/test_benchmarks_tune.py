@@ -3,7 +3,10 @@ import json
 import pytest
 
 from benchmarks import tune
-from benchmarks.tune import repeats_a_word, search_settings
+from benchmarks.tune import language_model_settings, repeats_a_word, search_settings
+from edge_las.ngram import save_ngrams
+from edge_las.ngram_estimate import estimate
+from edge_las.runtime.recognizer import Recognizer
 from edge_las.search.config import BeamConfig
 from tests.runtime import tone_engine as tones
 from tests.runtime.test_cli import write_wav
@@ -26,22 +29,53 @@ def test_repeated_words_are_those_that_were_not_said_twice(text, said, repeats):
 
 def test_every_setting_changes_the_named_thing_only():
     base = BeamConfig(ctc_weight=0.25)
-    for name, config in search_settings(base):
-        named = dict(part.split("=") for part in name.split())
+    for setting in [*search_settings(base), *language_model_settings(base)]:
+        named = dict(part.split("=") for part in setting.name.split())
+        assert float(named.pop("lm_weight", 0.0)) == setting.lm_weight
         for key, value in named.items():
-            assert getattr(config, key) == float(value)
-        assert named.get("ctc_weight") or config.ctc_weight == 0.25
+            assert getattr(setting.search, key) == float(value)
+        assert named.get("ctc_weight") or setting.search.ctc_weight == 0.25
 
 
-def test_the_command_ranks_settings(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def options(tmp_path, monkeypatch):
     engines = {"onnx": ("tests.runtime.tone_engine:ToneEngine", "onnx")}
     monkeypatch.setattr("edge_las.runtime.engine._ENGINES", engines)
     model = tones.write_artifact(tmp_path / "model")
-    write_wav(tmp_path / "a.wav", say("one two"))
-    row = f"a\ttones\ts\tdev\tone two\ta.wav\t{say('one two').size / RATE}"
-    (tmp_path / "manifest.tsv").write_text(f"id\tdataset\tspeaker\tsplit\ttext\tpath\tseconds\n{row}\n")
-    assert tune.main(["--model", str(model), "--speech", str(tmp_path)]) == 0
+    rows = ["id\tdataset\tspeaker\tsplit\ttext\tpath\tseconds"]
+    for name, text in (("a", "one two"), ("b", " ".join(["four"] * 16))):
+        write_wav(tmp_path / f"{name}.wav", say(text))
+        rows.append(f"{name}\t{name}\ts\tdev\t{text}\t{name}.wav\t{say(text).size / RATE}")
+    (tmp_path / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    return ["--model", str(model), "--speech", str(tmp_path)]
+
+
+def test_the_command_ranks_settings(options, capsys):
+    assert tune.main([*options, "--sets", "a"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert rows[0]["mean_wer"] == 0.0 and rows[0]["repeats"] == 0.0
+    assert rows[0]["wer"] == rows[0]["cer"] == {"a": 0.0} and rows[0]["repeats"] == 0.0
     assert [row["mean_wer"] for row in rows] == sorted(row["mean_wer"] for row in rows)
     assert len(rows) == len(list(search_settings(BeamConfig())))
+
+
+def test_recordings_longer_than_the_speller_takes_are_heard_in_pieces(options, capsys):
+    assert tune.main([*options, "--sets", "b"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["mean_wer"] == 0.0
+
+
+def test_weights_of_a_language_model_are_tried(options, tmp_path, capsys):
+    tokens = Recognizer.load(options[1]).tokens
+    save_ngrams(tmp_path / "lm.npz", estimate(["one two", "four four"], 3, tokens), tokens)
+    assert tune.main([*options, "--sets", "a", "--lm", str(tmp_path / "lm.npz")]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["setting"] for row in rows} == {item.name for item in language_model_settings(BeamConfig())}
+    assert rows[0]["mean_wer"] == 0.0
+    # With no weight it takes no part, whatever it says.
+    save_ngrams(tmp_path / "bad.npz", estimate(["three three three"], 3, tokens), tokens)
+    found = []
+    for name in ("lm", "bad"):
+        assert tune.main([*options, "--sets", "a", "--lm", str(tmp_path / f"{name}.npz")]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        found.append({row["setting"]: row["mean_wer"] for row in rows})
+    without = [name for name in found[0] if "lm_weight=0.0" in name]
+    assert without and all(found[0][name] == found[1][name] for name in without)
