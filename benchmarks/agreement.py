@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy import Heard, transcribe_all
-from benchmarks.command import Progress, Results, execute, new_parser, stopwatch
+from benchmarks.command import Progress, Results, add_limits, execute, new_parser, stopwatch
 from benchmarks.output import describe_machine, read_json
 from benchmarks.recordings import Recording, choose, load_recordings
 from edge_las.errors import ConfigError
@@ -122,6 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = new_parser(
         "agreement", "Transcribe dev recordings with several forms of a model; compare with the first."
     )
+    add_limits(parser)
     add = parser.add_argument
     # fmt: off
     add("forms", nargs="*", metavar="DIR:ENGINE", help="artifact folder and engine: onnx or tflite")
@@ -130,8 +131,6 @@ def main(arguments: list[str] | None = None) -> int:
     add("--speech", type=Path, required=True, metavar="DIR", help="has manifest.tsv, or is a flat corpus")
     add("--split", default="dev", help="default dev")
     add("--sets", metavar="LIST", help="data sets (default: all that have recordings of the split)")
-    add("--limit", type=int, metavar="N", help="at most so many recordings of each set")
-    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the manifest's)")
     add("--json", type=Path, metavar="OUT", help="write the results here, with every text")
     # fmt: on
     return execute(parser, arguments, lambda options: run(options, stopwatch()), show)

@@ -33,6 +33,25 @@ def measuring_parser(name: str, about: str | None, needs_speech: bool = True) ->
     return parser
 
 
+def add_limits(parser: argparse.ArgumentParser, limit: int | None = None) -> None:
+    """Declare --limit, by default `limit`, and --beam."""
+    told = "all" if limit is None else str(limit)
+    add = parser.add_argument
+    add("--limit", type=int, default=limit, metavar="N", help=f"recordings of each data set ({told})")
+    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
+
+
+def add_fitting_arguments(parser: argparse.ArgumentParser, most_lost: float) -> None:
+    """Declare what commands share that fit a model's thresholds: --noise, --most-lost and --write."""
+    add = parser.add_argument
+    # fmt: off
+    add("--noise", type=Path, required=True, metavar="DIR", help="folder of noise recordings")
+    add("--most-lost", type=float, default=most_lost, metavar="SHARE",
+        help=f"of right texts that may be refused ({most_lost:g})")
+    add("--write", action="store_true", help="write what was fitted into the model's manifest")
+    # fmt: on
+
+
 def execute(
     parser: argparse.ArgumentParser,
     arguments: list[str] | None,

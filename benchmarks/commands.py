@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.acceptance import (
     THRESHOLDS,
@@ -16,7 +15,15 @@ from benchmarks.acceptance import (
     rates,
     settings_of,
 )
-from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
+from benchmarks.command import (
+    Progress,
+    Results,
+    add_fitting_arguments,
+    add_limits,
+    execute,
+    measuring_parser,
+    stopwatch,
+)
 from benchmarks.confidence import noise_sounds
 from benchmarks.listening import Sound, listen_to_all
 from benchmarks.output import describe_machine, describe_model
@@ -141,18 +148,14 @@ def _line(row: Mapping[str, float]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
     parser = measuring_parser("commands", __doc__)
+    add_limits(parser)
+    add_fitting_arguments(parser, most_lost=0.0075)
     add = parser.add_argument
     # fmt: off
-    add("--noise", type=Path, required=True, metavar="DIR", help="folder of noise recordings")
     add("--set", default="speech_commands,fsdd", metavar="LIST",
         help="data sets of single words (speech_commands,fsdd)")
-    add("--limit", type=int, metavar="N", help="at most so many recordings of each")
-    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
-    add("--most-lost", type=float, default=0.0075, metavar="SHARE",
-        help="of right words that the test for speech may refuse (0.0075)")
     add("--least-rejected", type=float, default=0.97, metavar="SHARE",
         help="of words outside the grammar that must be rejected (0.97)")
-    add("--write", action="store_true", help="fit the tests, and write them into the model's manifest")
     # fmt: on
     progress = stopwatch()
     return execute(parser, arguments, lambda options: run(options, progress), show)

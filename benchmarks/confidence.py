@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
+from benchmarks.command import (
+    Progress,
+    Results,
+    add_fitting_arguments,
+    add_limits,
+    execute,
+    measuring_parser,
+    stopwatch,
+)
 from benchmarks.listening import Answer, Sound, answers, listen, listen_to_all, share
 from benchmarks.logistic import (
     BoolArray,
@@ -195,15 +203,8 @@ def show(results: Results) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
     parser = measuring_parser("confidence", __doc__)
-    add = parser.add_argument
-    # fmt: off
-    add("--noise", type=Path, required=True, metavar="DIR", help="folder of noise recordings")
-    add("--limit", type=int, metavar="N", help="at most so many recordings of each data set")
-    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
-    add("--most-lost", type=float, default=0.01, metavar="SHARE",
-        help="of right texts that the gates may refuse (0.01)")
-    add("--write", action="store_true", help="write the settings into the model's manifest")
-    # fmt: on
+    add_limits(parser)
+    add_fitting_arguments(parser, most_lost=0.01)
     progress = stopwatch()
     return execute(parser, arguments, lambda options: run(options, progress), show)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
+from benchmarks.command import Progress, Results, add_limits, execute, measuring_parser, stopwatch
 from benchmarks.noise import FloatArray, load_noises
 from benchmarks.output import describe_machine, describe_model
 from benchmarks.recordings import choose, load_recordings
@@ -163,11 +163,10 @@ def show(results: Results) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
     parser = measuring_parser("live", __doc__)
+    add_limits(parser, 100)
     add = parser.add_argument
     # fmt: off
     add("--noise", type=Path, metavar="DIR", help="folder of noise recordings: listen to them too")
-    add("--limit", type=int, default=100, metavar="N", help="recordings of each data set (100)")
-    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
     add("--vad", default=DEFAULT_DETECTOR, choices=DETECTORS, help="detector (the first)")
     # fmt: on
     progress = stopwatch()

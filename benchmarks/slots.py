@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.acceptance import Order, acceptance_of
-from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
+from benchmarks.command import Progress, Results, add_limits, execute, measuring_parser, stopwatch
 from benchmarks.commands import understand
 from benchmarks.listening import listen, share
 from benchmarks.noise import HELD_BACK, FloatArray, load_noises, mix
@@ -213,6 +213,7 @@ def show(results: Results) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
     parser = measuring_parser("slots", __doc__)
+    add_limits(parser, 60)
     add = parser.add_argument
     # fmt: off
     add("--noise", type=Path, metavar="DIR", help=f"has {HELD_BACK}, to be mixed in")
@@ -220,8 +221,6 @@ def main(arguments: list[str] | None = None) -> int:
         help="ratios of speech to noise (24 18 12 6)")
     add("--set", action="append", default=[], metavar="NAME",
         help="data set, repeatable (librispeech, speechocean762, alphanumeric)")
-    add("--limit", type=int, default=60, metavar="N", help="recordings of each data set (60)")
-    add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
     add("--ctc-weight", type=float, metavar="W", help="of the CTC head (default: the model's)")
     # fmt: on
     progress = stopwatch()

@@ -30,7 +30,7 @@ def test_an_error_is_one_line_and_status_2(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main = importlib.import_module(f"benchmarks.{name}").main
-    noise = ["--noise", str(tmp_path)] if name == "confidence" else []
+    noise = ["--noise", str(tmp_path)] if name in ("commands", "confidence") else []
     missing = str(tmp_path / "nowhere")
     assert main(["--speech", missing, "--model", missing, *noise]) == 2
     captured = capsys.readouterr()
