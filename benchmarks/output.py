@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edge_las import config
+from edge_las import textfiles
 from edge_las.artifact import Manifest, sha256_file
 from edge_las.errors import ConfigError
 from edge_las.staging import whole_file
@@ -30,7 +30,7 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
 
     Raises: ConfigError naming the file if it is not of that kind.
     """
-    values = config.read_json(path)
+    values = textfiles.read_json(path)
     if not isinstance(values, dict) or values.get("kind") != kind:
         raise ConfigError(f"{path}: is not the result of benchmarks.{kind}")
     return values

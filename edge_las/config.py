@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import json
 import math
 import tomllib
 import types
@@ -64,31 +63,12 @@ def to_dict(config: Any) -> dict[str, Any]:
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
-def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
-
-    Raises: ConfigError naming the file.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {system_reason(error)}") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid JSON: {one_line(error)}") from None
-
-
-def read_lines(path: str | Path) -> list[str]:
-    """Read the lines of a text that a user wrote, with or without a byte order mark.
-
-    Raises: ConfigError naming the file.
-    """
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read().split("\n")
-    except OSError as error:
-        raise ConfigError(f"{path}: {system_reason(error)}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8") from None
+def check_at_least(config: object, least: float, *names: str) -> None:
+    """Raise ConfigError naming the first of these fields that is below `least`, or NaN."""
+    for name in names:
+        value = getattr(config, name)
+        if not value >= least:
+            raise ConfigError(f"{name} is {value}, must be at least {least:g}")
 
 
 class _Invalid(Exception):

@@ -10,12 +10,12 @@ from typing import Any
 
 from edge_las.artifact import load_manifest
 from edge_las.cli_support import at_least_one
-from edge_las.config import read_json
 from edge_las.errors import ConfigError
 from edge_las.runtime.engine import check_threads
 from edge_las.runtime.recognizer import Recognizer, model_folder
 from edge_las.runtime.stages import STAGES, measure_stages
 from edge_las.staging import whole_file
+from edge_las.textfiles import read_json
 
 # A figure that grew by more than this since an earlier run counts as a regression.
 _TOLERATED_RATIO = 1.10

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from edge_las.config import read_lines
+from edge_las.config import check_at_least
 from edge_las.errors import ConfigError
 from edge_las.grammar import Grammar, phrases_grammar
 from edge_las.search.automaton import Automaton
 from edge_las.search.fusion import Scorer
 from edge_las.search.grammar import GrammarScorer
-from edge_las.search.hotwords import HotwordScorer
+from edge_las.search.hotwords import HotwordScorer, check_hotword
 from edge_las.search.hypothesis import Hypothesis
 from edge_las.search.rescoring import ctc_sums
 from edge_las.search.sentence_graph import SentenceGraph
 from edge_las.search.speller import FloatArray
+from edge_las.textfiles import read_lines
 from edge_las.tokens import SPECIALS, WORD_MARK, TokenTable
 
 MODES = ("strict", "soft", "off")
@@ -44,9 +45,7 @@ class ConstraintConfig:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"grammar mode is {self.mode!r}, must be one of {', '.join(MODES)}")
-        for name in ("grammar_weight", "grammar_max_loss"):
-            if not getattr(self, name) >= 0.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
+        check_at_least(self, 0, "grammar_weight", "grammar_max_loss")
 
 
 @dataclass(frozen=True)
@@ -130,17 +129,19 @@ def read_hotwords(path: str | Path, tokens: TokenTable, boost: float = 4.0) -> H
     Raises: ConfigError naming file and line.
     """
     boosts: dict[str, float] = {}
+    letters = alphabet_of(tokens)
     for number, line in enumerate(read_lines(path), start=1):
         phrase, _, amount = line.partition("\t")
         if not phrase.strip() or phrase.startswith("#"):
             continue
+        phrase = " ".join(phrase.lower().split())
         try:
-            boosts[" ".join(phrase.lower().split())] = float(amount) if amount.strip() else boost
+            boosts[phrase] = float(amount) if amount.strip() else boost
+            check_hotword(phrase, boosts[phrase], letters)
         except ValueError:
             raise ConfigError(f"{path}: line {number}: {amount!r} is no boost") from None
+        except ConfigError as error:
+            raise ConfigError(f"{path}: line {number}: {error}") from None
     if not boosts:
         raise ConfigError(f"{path}: holds no phrase")
-    try:
-        return HotwordScorer(tokens.pieces, boosts, tokens.eos_id)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return HotwordScorer(tokens.pieces, boosts, tokens.eos_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from edge_las.config import load_config
+from edge_las.config import check_at_least, load_config
 from edge_las.errors import ConfigError, DeviceError
 from edge_las.runtime.speech_states import EndpointConfig
 
@@ -43,7 +43,7 @@ class EngineConfig:
     affinity: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "threads")
+        check_at_least(self, 1, "threads")
         if any(cpu < 0 for cpu in self.affinity):
             raise ConfigError("affinity holds a CPU below 0")
         if self.providers and self.name != "onnx":
@@ -57,7 +57,7 @@ class SearchConfig:
     beam_size: int
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "beam_size")
+        check_at_least(self, 1, "beam_size")
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class AudioConfig:
     chunk_ms: int
 
     def __post_init__(self) -> None:
-        _at_least(self, 8000, "rate_hz")
-        _at_least(self, 1, "channels")
-        _at_least(self, 10, "chunk_ms")
+        check_at_least(self, 8000, "rate_hz")
+        check_at_least(self, 1, "channels")
+        check_at_least(self, 10, "chunk_ms")
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class LimitsConfig:
     max_clients: int
 
     def __post_init__(self) -> None:
-        _at_least(self, 64, "memory_mb")
-        _at_least(self, 1, "max_clients")
+        check_at_least(self, 64, "memory_mb")
+        check_at_least(self, 1, "max_clients")
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,3 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _at_least(config: object, least: int, name: str) -> None:
-    if getattr(config, name) < least:
-        raise ConfigError(f"{name} is {getattr(config, name)}, must be at least {least}")

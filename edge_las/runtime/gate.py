@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.errors import ConfigError
+from edge_las.config import check_at_least
 from edge_las.tokens import WORD_MARK, TokenTable
 
 FloatArray = npt.NDArray[np.float32]
@@ -29,9 +29,8 @@ class GateConfig:
     gate_min_confidence: float = 0.15
 
     def __post_init__(self) -> None:
-        for name in ("gate_min_ctc_tokens", "gate_min_speech", "gate_min_command", "gate_min_confidence"):
-            if not getattr(self, name) >= 0.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
+        names = ("gate_min_ctc_tokens", "gate_min_speech", "gate_min_command", "gate_min_confidence")
+        check_at_least(self, 0, *names)
 
 
 class LevelMeter:

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from edge_las.artifact import load_manifest, load_tokens
 from edge_las.cli_support import at_least_one
-from edge_las.config import read_lines
 from edge_las.errors import ConfigError
 from edge_las.ngram import NGRAM_NAME, save_ngrams
 from edge_las.ngram_estimate import estimate
 from edge_las.runtime.recognizer import model_folder
+from edge_las.textfiles import read_lines
 from edge_las.tokens import normalize_text
 
 

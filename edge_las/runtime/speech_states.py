@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
+from edge_las.config import check_at_least
 from edge_las.errors import ConfigError
 from edge_las.runtime.detectors import FRAME_S
 
@@ -34,12 +35,8 @@ class EndpointConfig:
     range_db: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("min_speech_s", "trailing_silence_s"):
-            if not getattr(self, name) >= FRAME_S:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least {FRAME_S}")
-        for name in ("pre_roll_s", "tail_s", "range_db"):
-            if not getattr(self, name) >= 0.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
+        check_at_least(self, FRAME_S, "min_speech_s", "trailing_silence_s")
+        check_at_least(self, 0, "pre_roll_s", "tail_s", "range_db")
         least = self.pre_roll_s + 2 * self.min_speech_s + self.trailing_silence_s
         if not self.max_utterance_s >= least:
             raise ConfigError(

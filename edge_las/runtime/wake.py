@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.audio import float_to_pcm
-from edge_las.config import read_json
 from edge_las.errors import ConfigError, DeviceError, one_line, system_reason
+from edge_las.textfiles import read_json
 
 FloatArray = npt.NDArray[np.float32]
 

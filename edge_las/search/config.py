@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+from edge_las.config import check_at_least
 from edge_las.errors import ConfigError
+
+# Far above what helps; thousands of hypotheses would take minutes for a word.
+_MOST_HYPOTHESES = 1000
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,9 @@ class BeamConfig:
     eos_id: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("beam_size", "nbest", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1")
+        check_at_least(self, 1, "beam_size", "nbest", "max_tokens")
+        if self.beam_size > _MOST_HYPOTHESES:
+            raise ConfigError(f"beam_size is {self.beam_size}, must be at most {_MOST_HYPOTHESES}")
         if not 0.0 <= self.ctc_weight < 1.0:
             raise ConfigError(f"ctc_weight is {self.ctc_weight}, must be from 0 to below 1")
-        for name in ("length_penalty", "stop_margin", "max_frame_attention"):
-            if not getattr(self, name) >= 0.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must not be negative")
+        check_at_least(self, 0, "length_penalty", "stop_margin", "max_frame_attention")

@@ -1,6 +1,7 @@
 """Hotwords: phrases that a user expects, made likelier while they are being spelled."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
@@ -26,13 +27,8 @@ class HotwordScorer(TableScorer):
         self._trie = _Trie()
         known = set("".join(self._pieces))
         for phrase, boost in phrases.items():
-            words = phrase.split()
-            strange = set("".join(words)) - known
-            if strange:
-                raise ConfigError(f"hotword {phrase!r} has {min(strange)!r}, which no token spells")
-            if not words or not boost > 0.0:
-                raise ConfigError(f"hotword {phrase!r} is empty or has a boost that is not above 0 ({boost})")
-            self._trie.add(WORD_MARK + WORD_MARK.join(words), boost)
+            check_hotword(phrase, boost, known)
+            self._trie.add(WORD_MARK + WORD_MARK.join(phrase.split()), boost)
         self._trie.link()
 
     def initial_state(self) -> int:
@@ -53,6 +49,16 @@ class HotwordScorer(TableScorer):
         end_score, end_node = self._trie.walk(node, WORD_MARK)
         scores[self._eos_id] = end_score - self._trie.pending(end_node)
         return scores, nodes
+
+
+def check_hotword(phrase: str, boost: float, letters: Set[str]) -> None:
+    """Raise ConfigError for a phrase that these letters do not spell, or a boost that is none."""
+    words = phrase.split()
+    strange = set("".join(words)) - letters
+    if strange:
+        raise ConfigError(f"hotword {phrase!r} has {min(strange)!r}, which no token spells")
+    if not words or not 0.0 < boost < math.inf:
+        raise ConfigError(f"hotword {phrase!r} is empty or has a boost that is not above 0 ({boost})")
 
 
 class _Trie:

@@ -85,6 +85,8 @@ def test_phrases_and_hotwords(model, tmp_path, capsys):  # noqa: F811
     [
         ("--phrases", "one\nxyz\n", "line 2: 'x' (U+0078) is not in the alphabet of this model"),
         ("--hotwords", "one\tloud\n", "line 1: 'loud' is no boost"),
+        ("--hotwords", "# mine\none\nxyz\t2\n", "line 3: hotword 'xyz' has 'x', which no token spells"),
+        ("--hotwords", "one\t-1\n", "line 1: hotword 'one' is empty or has a boost that is not above 0"),
         ("--hotwords", "", "holds no phrase"),
     ],
 )

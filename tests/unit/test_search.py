@@ -215,6 +215,8 @@ def test_config_is_read_strictly():
     assert (config.beam_size, config.length_penalty) == (8, 1.0)
     with pytest.raises(ConfigError, match=r"manifest\.json: search\.beam_siez is unknown"):
         from_dict(BeamConfig, {"beam_siez": 8}, "manifest.json", where="search")
+    with pytest.raises(ConfigError, match="beam_size is 1001, must be at most 1000"):
+        BeamConfig(beam_size=1001)
     with pytest.raises(ConfigError, match=r"search\.beam_size is 0, must be at least 1"):
         from_dict(BeamConfig, {"beam_size": 0}, "manifest.json", where="search")
     with pytest.raises(ConfigError, match=r"ctc_weight is 1\.0"):

@@ -1,0 +1,34 @@
+"""Texts that users write: errors name the file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edge_las.errors import ConfigError, one_line, system_reason
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises: ConfigError naming the file.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {system_reason(error)}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid JSON: {one_line(error)}") from None
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Read the lines of a text that a user wrote, with or without a byte order mark.
+
+    Raises: ConfigError naming the file.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read().split("\n")
+    except OSError as error:
+        raise ConfigError(f"{path}: {system_reason(error)}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8") from None
