@@ -1,6 +1,7 @@
 """What the runtime asks of an inference engine, and the choice of one."""
 
 import importlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from edge_las.manifest import EngineEntry, GraphEntry, TensorSpec
 
 Array = npt.NDArray[Any]
 State = dict[str, Array]
+Shape = tuple[int | None, ...]
 
 # Engines in the order of preference: the module and class, and the extra that installs the package.
 _ENGINES = {
@@ -139,3 +141,31 @@ class EngineSpeller:
     def step(self, tokens: Array, state: State) -> tuple[Array, State]:
         """Run one step for all hypotheses."""
         return self._engine.speller_step(tokens, self._encoded, self._keys, self._mask, state)
+
+
+def check_tensors(
+    where: str,
+    kind: str,
+    expected: Iterable[TensorSpec],
+    found: Mapping[str, tuple[str, Shape]],
+    fits: Callable[[int | None, int | None], bool],
+) -> None:
+    """Compare the inputs or outputs (`kind`) of a graph, by name, dtype and shape, with the manifest's.
+
+    fits tells whether a size found goes with one expected; None is one that is left open.
+    Raises: ArtifactError beginning with `where` and naming the tensor.
+    """
+    specs = {spec.name: spec for spec in expected}
+    for name in found.keys() - specs.keys():
+        raise ArtifactError(f"{where}: {kind} {name} is not in manifest.json")
+    for name, spec in specs.items():
+        if name not in found:
+            raise ArtifactError(f"{where}: has no {kind} {name}, which manifest.json names")
+        dtype, shape = found[name]
+        if dtype != spec.dtype or len(shape) != len(spec.shape) or not all(map(fits, shape, spec.shape)):
+            shown = f"{dtype} {_shown(shape)}, manifest.json says {spec.dtype} {_shown(spec.shape)}"
+            raise ArtifactError(f"{where}: {kind} {name} is {shown}")
+
+
+def _shown(shape: Shape) -> str:
+    return "x".join("?" if size is None else str(size) for size in shape)

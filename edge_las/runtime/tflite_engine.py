@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from edge_las.errors import ArtifactError, one_line
-from edge_las.manifest import EngineEntry, GraphEntry, TensorSpec
-from edge_las.runtime.engine import Array, State
+from edge_las.manifest import EngineEntry, GraphEntry
+from edge_las.runtime.engine import Array, Shape, State, check_tensors
 
 _STATES = ("hidden", "cell", "context", "alignment")
 
@@ -75,8 +75,13 @@ class _Graph:
             raise ArtifactError(f"{entry.file}: has no signature")
         for name, runner in self._runners.items():
             where = f"{entry.file}: {name}"
-            _check_tensors(where, "input", entry.inputs, runner.get_input_details())
-            _check_tensors(where, "output", entry.outputs, runner.get_output_details())
+            check_tensors(where, "input", entry.inputs, _described(runner.get_input_details()), _fits)
+            check_tensors(where, "output", entry.outputs, _described(runner.get_output_details()), _fits)
+        for tensor in (*entry.inputs, *entry.outputs):
+            if tensor.scale is not None:
+                raise ArtifactError(
+                    f"{entry.file}: {tensor.name} is quantized: only float tensors are served"
+                )
         self._buffers: dict[str, dict[str, Array]] = {name: {} for name in self._runners}
         self.shapes = {name: _shapes(runner.get_input_details()) for name, runner in self._runners.items()}
 
@@ -138,27 +143,13 @@ def _speller_sizes(file: str, shapes: dict[str, Any]) -> dict[tuple[int, int], s
     return {(size[0], size[1]): name for name, size in sorted(sizes.items(), key=lambda item: item[1])}
 
 
-def _check_tensors(where: str, kind: str, expected: tuple[TensorSpec, ...], found: dict[str, Any]) -> None:
-    for name in found.keys() - {spec.name for spec in expected}:
-        raise ArtifactError(f"{where}: {kind} {name} is not in manifest.json")
-    for spec in expected:
-        if spec.name not in found:
-            raise ArtifactError(f"{where}: has no {kind} {spec.name}, which manifest.json names")
-        details = found[spec.name]
-        shape, dtype = tuple(map(int, details["shape"])), np.dtype(details["dtype"]).name
-        same = len(shape) == len(spec.shape)
-        if (
-            dtype != spec.dtype
-            or not same
-            or any(want not in (None, size) for size, want in zip(shape, spec.shape, strict=True))
-        ):
-            raise ArtifactError(
-                f"{where}: {kind} {spec.name} is {dtype} {_shown(shape)}, "
-                f"manifest.json says {spec.dtype} {_shown(spec.shape)}"
-            )
-        if spec.scale is not None:
-            raise ArtifactError(f"{where}: {kind} {spec.name} is quantized: only float tensors are served")
+def _described(details: dict[str, Any]) -> dict[str, tuple[str, Shape]]:
+    return {
+        name: (np.dtype(found["dtype"]).name, tuple(map(int, found["shape"])))
+        for name, found in details.items()
+    }
 
 
-def _shown(shape: tuple[int | None, ...]) -> str:
-    return "x".join("?" if size is None else str(size) for size in shape)
+def _fits(found: int | None, expected: int | None) -> bool:
+    # Each signature fixes sizes that the manifest leaves open.
+    return expected in (None, found)
