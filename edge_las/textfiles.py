@@ -13,7 +13,7 @@ def read_json(path: str | Path) -> Any:
     Raises: ConfigError naming the file.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: {system_reason(error)}") from None
     except (ValueError, RecursionError) as error:

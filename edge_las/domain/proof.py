@@ -12,6 +12,7 @@ from edge_las.audio import stream_audio
 from edge_las.errors import ConfigError
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.search.automaton import Automaton
+from edge_las.textfiles import read_json, read_lines
 
 OUTSIDE = "(outside)"
 
@@ -72,16 +73,9 @@ def _case(path: Path, row: dict[str, Any], slots: dict[str, Any], automaton: Aut
 
 
 def _rows(path: Path) -> Iterable[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     if path.suffix != ".json":
-        return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
-    try:
-        rows = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{path}: not valid JSON: {error}") from None
+        return list(csv.DictReader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = read_json(path)
     if isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values()):
         rows = [{"path": name, **row} for name, row in rows.items()]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from edge_las.config import one_line
-from edge_las.errors import ConfigError
+from edge_las.errors import ConfigError, one_line, system_reason
 
 _MAX_DEPTH = 30
 
@@ -40,7 +39,7 @@ def read_yaml(path: Path) -> Any:
     try:
         written = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise place.error(0, (error.strerror or str(error)).lower()) from None
+        raise place.error(0, system_reason(error)) from None
     except UnicodeDecodeError:
         raise place.error(0, "not UTF-8") from None
     try:
