@@ -207,7 +207,7 @@ class _Source:
     def _open_soundfile(self) -> Any:
         soundfile = _soundfile(self._path)
         try:
-            sound = soundfile.SoundFile(os.fspath(self._path))
+            sound = soundfile.SoundFile(os.fsencode(self._path))  # a name need not be UTF-8
         except (RuntimeError, TypeError, ValueError) as error:
             reason = one_line(error).rpartition("': ")[2].rstrip(".")  # libsndfile's repeats the file's name
             if reason.startswith("File does not exist"):  # said of MP3 without a whole frame

@@ -79,6 +79,14 @@ def test_a_file_may_come_from_standard_input(model, tmp_path, capsys, monkeypatc
     assert err == "edge-las: error: standard input: is empty (0 bytes)\n"
 
 
+def test_a_name_that_cannot_be_shown_is_escaped(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stderr", out)
+    assert main(["info", "nö\udcff"]) == 2
+    out.flush()
+    assert out.buffer.getvalue() == b"edge-las: error: n\\xf6\\udcff: no such model folder\n"
+
+
 def test_silence_is_no_error(model, tmp_path, capsys):
     file = write_wav(tmp_path / "silence.wav", np.zeros(32000, dtype=np.float32))
     assert main(["transcribe", file, "--model", model]) == 0

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -217,6 +218,15 @@ def test_missing_files_folders_and_other_formats_are_refused(tmp_path: Path) -> 
     assert "AU files are not supported" in refusal(path)
     with pytest.raises(AudioError, match="null byte"):
         read_audio("a\0b.wav")
+
+
+def test_a_name_need_not_be_utf_8(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"\xff.flac"))
+    path.write_bytes(encode(noise(16000), 16000, "FLAC", "PCM_16"))
+    assert len(read_audio(path)) == 16000
+    path.write_bytes(b"no audio")
+    with pytest.raises(AudioError, match="Format not recognised"):
+        read_audio(path)
 
 
 @pytest.mark.parametrize("kind", ["WAV", "AIFF"])
