@@ -28,6 +28,7 @@ from edge_las.domain.measure import (
     tokens_per_second,
 )
 from edge_las.domain.mixing import choose_real, copy_clips, hours_to_decode
+from edge_las.domain.noises import recorded_noise, write_noises
 from edge_las.domain.plan import REAL_NEGATIVES, make_plan
 from edge_las.domain.shards import Sentence, SynthesisConfig
 from edge_las.domain.synthesize import describe_plan, synthesize
@@ -58,7 +59,7 @@ class BuildConfig:
     minutes: float = 55.0
     speech: tuple[Path, ...] = ()
     noise: Path | None = None
-    real_hours: float = 3.0
+    real_hours: float = 6.0
     # Real recordings that hold a word of the domain are not heard: proves that none is needed.
     leave_words_out: bool = False
     voices: tuple[str, ...] = ()
@@ -84,12 +85,14 @@ class Build:
         self.compiled = read_compiled(config.source, self.tokens, LANGUAGE)
         check_replaceable(config.out)
         checkout()
-        self.recipe = domain_recipe(config.base, config.overrides, config.seed)
+        self.recipe = domain_recipe(config.base, config.overrides, config.seed, tell)
         self.cast = cast(list_voices(config.voices or None), config.seed)
-        if config.noise:
-            load_noises(config.noise, self.recipe.augment)
+        self.noise = recorded_noise(config.noise, config.speech)
+        if self.noise:
+            load_noises(self.noise, self.recipe.augment)
         decode = hours_to_decode(config.speech) if config.speech else None
-        self.plan = make_plan(config.minutes, self.cast, config.jobs, decode, config.sentences)
+        compiled = self.recipe.optim.compiled
+        self.plan = make_plan(config.minutes, self.cast, config.jobs, decode, config.sentences, compiled)
         self.sentences = self._sentences()
         self.work = config.work or config.out.with_name(config.out.name + ".build")
 
@@ -100,7 +103,10 @@ class Build:
         engines = sorted({voice.engine for voices in self.cast.values() for voice in voices})
         heard = f"voices: {len(people['train'])} speakers of {', '.join(engines)}"
         kept_line = f"kept back for the test: {', '.join(kept)}" if kept else "NONE is kept back for the test"
-        return [str(self.compiled), f"{heard}; {kept_line}", *self.plan.lines(), f"   kept in   {self.work}"]
+        real = ", ".join(map(str, self.config.speech)) or "NONE (--speech): expect less of real voices"
+        noise = f"made here{f', and {self.noise}' if self.noise else ''}"
+        lines = [str(self.compiled), f"{heard}; {kept_line}", f"real speech: {real}; noise: {noise}"]
+        return [*lines, *self.plan.lines(), f"   kept in   {self.work}"]
 
     def run(self) -> dict[str, Any]:
         """Do what is not yet done; return what was measured on voices that were kept back.
@@ -151,10 +157,10 @@ class Build:
         config = self.config
         corpus = open_corpus(config.speech, self.work / "decoded")
         commands = [row.text for row in self.sentences if row.dataset == COMMAND]
-        barred = {word for text in commands for word in text.split()} if config.leave_words_out else set()
+        words = {word for text in commands for word in text.split()}
         clips = choose_real(
-            corpus, config.real_hours, REAL_NEGATIVES, barred, self.compiled.automaton.accepts,
-            self.recipe.data.max_seconds, config.seed,
+            corpus, config.real_hours, REAL_NEGATIVES, words, config.leave_words_out,
+            self.compiled.automaton.accepts, self.recipe.data.max_seconds, config.seed,
         )  # fmt: skip
         out = self._folder("real", [[clip.id, clip.dataset, clip.num_samples] for clip in clips])
         return copy_clips(corpus, clips, out)
@@ -162,9 +168,13 @@ class Build:
     def _teach(self, heard: Sequence[Path]) -> Path:
         config = self.config
         weights = sha256_file(config.base / "weights.safetensors")
-        noise = str(config.noise.resolve()) if config.noise else None
-        out = self._folder("model", [to_dict(self.recipe), weights, [path.name for path in heard], noise])
-        return teach(self.recipe, heard, config.base, out, self.plan.minutes["teach"], config.noise)
+        recorded = str(self.noise.resolve()) if self.noise else None
+        noise = self._folder("noise", [heard[0].name, recorded])
+        write_noises(noise, heard[0], self.noise, config.seed)
+        out = self._folder(
+            "model", [to_dict(self.recipe), weights, [path.name for path in heard], noise.name]
+        )
+        return teach(self.recipe, heard, config.base, out, self.plan.minutes["teach"], noise)
 
     def _export(self, best: Path, heard: Sequence[Path]) -> Path:
         config, weights = self.config, sha256_file(best / "weights.safetensors")

@@ -34,7 +34,7 @@ def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=float, default=55.0, metavar="N", help="for the whole build (default 55)")
     add("--speech", type=Path, action="append", default=[], metavar="DIR",
         help="recordings to hear beside the synthetic speech (manifest.tsv); repeatable")
-    add("--noise", type=Path, metavar="DIR", help="recordings of noise to mix in")
+    add("--noise", type=Path, metavar="DIR", help="recordings of noise (default: noise/ in --speech)")
     add("--voices", metavar="LIST", help="engines or voices, e.g. espeak,flite:slt (default: all found)")
     add("--leave-words-out", action="store_true",
         help="hear no recording of --speech with a word of the domain")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from edge_las.train.lhotse_cuts import cut_manifests
 
 # Where kept, never trained on: what the threshold of rejection is chosen by.
 NEGATIVE = "real_other"
+# Of the real speech, what is chosen for holding words of the commands: the rest keeps what the base knows.
+_WORDS_SHARE = 0.5
 
 
 def hours_to_decode(folders: Iterable[Path]) -> float:
@@ -47,28 +50,51 @@ def copy_clips(corpus: Corpus, clips: Iterable[Clip], out: Path) -> Path:
 
 
 def choose_real(
-    corpus: Corpus, hours: float, negatives: int, barred: Collection[str],
+    corpus: Corpus, hours: float, negatives: int, words: Collection[str], leave_out: bool,
     is_command: Callable[[str], bool], max_seconds: float, seed: int,
 ) -> list[Clip]:  # fmt: skip
     """Choose clips of the train split to hear, and others, as NEGATIVE of split dev, that are no commands.
 
-    Large data sets give more than small ones, but less than their size; no clip has a barred word.
-    Raises: ConfigError if nothing is left.
+    Half of them hold words of the commands; none does if those are to be left out. Of the rest large data
+    sets give more than small ones, but less than their size. Raises: ConfigError if nothing is left.
     """
+    barred = set(words) if leave_out else set()
     rng = np.random.default_rng([seed, 21])
     usable = [
         clip
         for clip in corpus.clips
         if clip.split == "train" and clip.text and 0.3 <= clip.seconds <= max_seconds
-        if not set(barred) & set(clip.text.split())
+        if not barred & set(clip.text.split())
     ]
     if not usable:
         raise ConfigError("--speech: no clip of the train split can be used")
     usable = [usable[int(i)] for i in rng.permutation(len(usable))]
     outside = _in_turn([clip for clip in usable if not is_command(clip.text)])[:negatives]
     kept = {clip.id for clip in outside}
-    heard = _share_out([clip for clip in usable if clip.id not in kept], hours)
+    left = [clip for clip in usable if clip.id not in kept]
+    holding = _holding(left, set(words), _WORDS_SHARE * hours)
+    kept |= {clip.id for clip in holding}
+    hours -= sum(clip.seconds for clip in holding) / 3600
+    heard = [*holding, *_share_out([clip for clip in left if clip.id not in kept], hours)]
     return [*heard, *(replace(clip, dataset=NEGATIVE, split="dev") for clip in outside)]
+
+
+def _holding(clips: Sequence[Clip], words: set[str], hours: float) -> list[Clip]:
+    """Choose clips that hold the words, about as many for each: every word has its turn, the rarest first."""
+    by_word: dict[str, list[Clip]] = {}
+    for clip in clips:
+        for word in words & set(clip.text.split()):
+            by_word.setdefault(word, []).append(clip)
+    chosen: dict[str, Clip] = {}
+    left = hours * 3600
+    for turn in zip_longest(*sorted(by_word.values(), key=len)):
+        for clip in turn:
+            if left <= 0:
+                return list(chosen.values())
+            if clip is not None and clip.id not in chosen:
+                chosen[clip.id] = clip
+                left -= clip.seconds
+    return list(chosen.values())
 
 
 def _share_out(clips: Sequence[Clip], hours: float) -> list[Clip]:

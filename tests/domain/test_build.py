@@ -39,7 +39,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(source: Path, base: Path, out: Path, *more: str) -> list[str]:
-    steps = ["optim.max_steps=3", "data.batch_seconds=15", "data.dev_clips=3"]
+    steps = ["optim.max_steps=3", "optim.compiled=false", "data.batch_seconds=15", "data.dev_clips=3"]
     options = ["--minutes", "1", "--sentences", "40", "--voices", "espeak:en-us+f2", "--jobs", "1", *more]
     options += [word for step in steps for word in ("--set", step)]
     return ["domain", "build", str(source), "--base", str(base), "--out", str(out), *options]

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+from edge_las.domain.noises import crockery, recorded_noise, write_noises
+from edge_las.domain.teach import domain_recipe
+from edge_las.train.corpus import AUDIO_FILE, write_index
+from edge_las.train.run import load_noises
+from tests.tiny_artifact import make_checkpoint
+
+
+def test_without_a_compiler_training_is_slower_and_says_so(tmp_path, monkeypatch) -> None:
+    base, said = make_checkpoint(tmp_path / "base"), []
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not domain_recipe(base, ["optim.compiled=true"], 1, said.append).optim.compiled
+    assert len(said) == 1 and said[0].startswith("training takes longer: ")
+    assert not domain_recipe(base, ["optim.compiled=false"], 1, said.append).optim.compiled
+    assert len(said) == 1
+
+
+def test_the_recorded_noise_is_what_was_asked_for_or_lies_with_the_speech(tmp_path) -> None:
+    (tmp_path / "b" / "noise").mkdir(parents=True)
+    speech = (tmp_path / "a", tmp_path / "b")
+    assert recorded_noise(None, speech) == tmp_path / "b" / "noise"
+    assert recorded_noise(tmp_path / "mine", speech) == tmp_path / "mine"
+    assert recorded_noise(None, speech[:1]) is None
+
+
+def test_crowds_and_kitchens_are_made_once_and_alike(tmp_path) -> None:
+    (tmp_path / "speech").mkdir()
+    rng = np.random.default_rng(0)
+    rng.integers(-9000, 9000, 8 * 8000).astype("<i2").tofile(tmp_path / "speech" / AUDIO_FILE)
+    write_index(
+        tmp_path / "speech", [(f"c-{n}", 8000 * n, 8000, "c", f"v{n}", "train", "a") for n in range(8)]
+    )
+    (tmp_path / "recorded").mkdir()
+    (tmp_path / "recorded" / "tap.wav").write_bytes(b"RIFF")
+    folders = [
+        write_noises(tmp_path / name, tmp_path / "speech", tmp_path / "recorded", 1) for name in ("n1", "n2")
+    ]
+    written = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders]
+    assert written[0] == written[1] and "tap.wav" in written[0] and len(written[0]) == 7
+    (folders[0] / "tap.wav").unlink()
+    assert write_noises(folders[0], tmp_path / "speech", tmp_path / "recorded", 1) == folders[0]
+    assert not (folders[0] / "tap.wav").exists()
+    noises = load_noises(folders[0], domain_recipe(make_checkpoint(tmp_path / "base"), [], 1, print).augment)
+    assert [len(noise) for noise in noises] == [60 * 16000] * 6
+    for noise in noises:
+        assert float(noise.std()) == pytest.approx(0.1, rel=0.1)
+
+
+def test_crockery_strikes_and_is_still_between() -> None:
+    sound = crockery(16000 * 20, np.random.default_rng(2)).reshape(-1, 800)
+    level = np.sqrt(np.mean(sound**2, axis=1))
+    assert np.quantile(level, 0.95) > 10 * np.quantile(level, 0.05)
