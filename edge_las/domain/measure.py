@@ -25,7 +25,7 @@ from edge_las.train.corpus import Clip, Corpus
 _FALSE_ACCEPTS = 0.005
 # In nats a token. Real voices lose more than synthetic ones, so the threshold is as high as other speech lets
 # it be; but what loses more than this is hardly ever the right command.
-_MOST_LOSS = 1.3
+_MOST_LOSS = 1.2
 # What the language model may count: nothing, or a little.
 LM_WEIGHTS = (0.0, 0.2)
 

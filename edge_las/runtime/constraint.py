@@ -40,7 +40,7 @@ class ConstraintConfig:
     # soft: what text outside the grammar must be better by, in nats.
     grammar_weight: float = 6.0
     # strict: what a sentence of the grammar may lose (`loss_of`), in nats a token.
-    grammar_max_loss: float = 1.3
+    grammar_max_loss: float = 1.2
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
