@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 
 from edge_las.errors import DeviceError
-from edge_las.runtime.microphone import input_devices, possible_rates
+from edge_las.runtime.inputs import input_devices, possible_rates
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

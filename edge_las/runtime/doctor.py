@@ -14,9 +14,10 @@ import numpy.typing as npt
 from edge_las.audio import level_dbfs
 from edge_las.channels import ChannelMixer
 from edge_las.errors import DeviceError, EdgeLasError
+from edge_las.runtime import inputs
 from edge_las.runtime.host import throttling
 from edge_las.runtime.listen import add_device_arguments
-from edge_las.runtime.microphone import MicrophoneConfig, find_device, possible_rates, sounddevice
+from edge_las.runtime.microphone import MicrophoneConfig
 from edge_las.runtime.recognizer import Recognizer
 
 FloatArray = npt.NDArray[np.float32]
@@ -108,12 +109,12 @@ def check_model(model: str | None, engine: str) -> Iterator[Check]:
 
 def record(config: MicrophoneConfig, seconds: float = _RECORD_S) -> Recording:
     """Record from an input and time it; raises DeviceError if it gives nothing."""
-    module = sounddevice()
-    device = find_device(config.device)
+    module = inputs.sounddevice()
+    device = inputs.find_device(config.device)
     possible = (
         [(config.rate_hz, config.channels or 1)]
         if config.rate_hz
-        else possible_rates(device, config.channels)
+        else inputs.possible_rates(device, config.channels)
     )
     if not possible:
         raise DeviceError(f"input device {device}: refuses every usual rate, or is in use by another program")

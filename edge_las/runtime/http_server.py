@@ -21,6 +21,7 @@ from edge_las.runtime.wyoming_server import LINGER_S
 # What OpenAI takes at most.
 MAX_FILE_BYTES = 25 << 20
 _MAX_FIELD_BYTES = 4096
+_MAX_PARTS = 64
 _PART_BYTES = 65536
 _STATUS = {"too-large": 413, "too-long": 413, "busy": 503, "idle": 408}
 
@@ -151,12 +152,18 @@ class _Api:
 async def _read_form(request: web.Request, file: Any) -> dict[str, str]:
     """Write the part `file` to a file, and give the other parts; `file` among them is its name."""
     fields: dict[str, str] = {}
+    parts = 0
     if not request.content_type.startswith("multipart/"):
         raise ClientError("bad-request", "the body must be multipart/form-data")
     try:
         async for part in await request.multipart():
+            parts += 1
+            if parts > _MAX_PARTS:
+                raise ClientError("too-large", f"the form has over {_MAX_PARTS} parts")
             if not isinstance(part, BodyPartReader) or not part.name:
                 continue
+            if part.name == "file" and "file" in fields:
+                raise ClientError("bad-request", "the form has two files")
             limit = MAX_FILE_BYTES if part.name == "file" else _MAX_FIELD_BYTES
             taken = b""
             size = 0

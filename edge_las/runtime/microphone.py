@@ -1,4 +1,4 @@
-"""Microphones through PortAudio: finding them, recording, losing them and getting them back."""
+"""A microphone through PortAudio: recording, losing it and getting it back."""
 
 import os
 import queue
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edge_las.audio import StreamingResampler
 from edge_las.channels import ChannelMixer
 from edge_las.errors import DeviceError, one_line
+from edge_las.runtime import inputs
 from edge_las.runtime.sources import WAIT_S, Block
 
 FloatArray = npt.NDArray[np.float32]
@@ -24,104 +25,6 @@ QUEUE_S = 5.0
 # The first sound of a healthy device has been seen to take 1.7 s.
 _STALL_S = 4.0
 _RETRY_S = 1.0
-# Tried after the device's own.
-_RATES_HZ = (48000, 44100, 16000)
-
-
-@dataclass(frozen=True)
-class InputDevice:
-    """An input that PortAudio knows."""
-
-    index: int
-    name: str
-    host: str
-    channels: int
-    default_hz: int
-    is_default: bool
-
-    def __str__(self) -> str:
-        return f"{self.index} {self.name!r}"
-
-
-def sounddevice() -> Any:
-    """Import sounddevice, which starts PortAudio.
-
-    Raises: DeviceError telling what to install.
-    """
-    try:
-        import sounddevice as module
-    except ImportError:
-        raise DeviceError("a microphone needs sounddevice: pip install 'edge-las[mic]'") from None
-    except OSError:
-        raise DeviceError("a microphone needs PortAudio: apt install libportaudio2") from None
-    return module
-
-
-def rescan() -> None:
-    """Make PortAudio look for devices again: it lists them only when it starts."""
-    module = sounddevice()
-    module._terminate()
-    module._initialize()
-
-
-def input_devices() -> list[InputDevice]:
-    """List the inputs."""
-    module = sounddevice()
-    hosts = module.query_hostapis()
-    default = module.default.device[0]
-    return [
-        _input_device(index, entry, hosts, index == default)
-        for index, entry in enumerate(module.query_devices())
-        if entry["max_input_channels"] > 0
-    ]
-
-
-def _input_device(index: int, entry: Any, hosts: Any, is_default: bool) -> InputDevice:
-    host, rate_hz = hosts[entry["hostapi"]]["name"], round(entry["default_samplerate"])
-    return InputDevice(index, entry["name"], host, entry["max_input_channels"], rate_hz, is_default)
-
-
-def find_device(wanted: str | None) -> InputDevice:
-    """Find an input by its index, its name or a part of that; the system's default for None.
-
-    Raises: DeviceError naming what was wanted and what there is.
-    """
-    devices = input_devices()
-    if not devices:
-        raise DeviceError(
-            f"no microphone {wanted or ''} found: this machine shows no input device".replace("  ", " ")
-        )
-    there = f"there are: {', '.join(map(str, devices))}"
-    if wanted is None:
-        found = [device for device in devices if device.is_default] or devices[:1]
-    elif wanted.isdecimal():
-        found = [device for device in devices if device.index == int(wanted)]
-    else:
-        found = [device for device in devices if device.name == wanted] or [
-            device for device in devices if wanted.lower() in device.name.lower()
-        ]
-    if not found:
-        raise DeviceError(f"no input device {wanted!r}; {there}")
-    if len(found) > 1:
-        raise DeviceError(f"{wanted!r} fits {len(found)} input devices: {', '.join(map(str, found))}")
-    return found[0]
-
-
-def possible_rates(device: InputDevice, channels: int | None = None) -> list[tuple[int, int]]:
-    """List the (rate in Hz, channels) that the device accepts: its own rate first, few channels first."""
-    module = sounddevice()
-    rates = dict.fromkeys([device.default_hz, *_RATES_HZ])
-    counts = [channels] if channels else dict.fromkeys([1, min(2, device.channels), device.channels])
-    found = []
-    for rate in rates:
-        for count in counts:
-            try:
-                module.check_input_settings(device.index, count, "float32", samplerate=rate)
-            except (module.PortAudioError, ValueError):
-                continue
-            found.append((rate, count))
-            break
-    return found
 
 
 @dataclass(frozen=True)
@@ -146,8 +49,8 @@ class Microphone:
         self._open()
 
     def _open(self) -> None:
-        module = sounddevice()
-        self.device = find_device(self._config.device)
+        module = inputs.sounddevice()
+        self.device = inputs.find_device(self._config.device)
         self.rate_hz, self.channels = self._settings(self.device)
         self._mixer = ChannelMixer(self.channels)
         self._resampler = StreamingResampler(self.rate_hz, self._sample_rate)
@@ -170,10 +73,10 @@ class Microphone:
             raise DeviceError(f"input device {self.device}: {one_line(error)}") from None
         self._stream = stream
 
-    def _settings(self, device: InputDevice) -> tuple[int, int]:
+    def _settings(self, device: inputs.InputDevice) -> tuple[int, int]:
         if self._config.rate_hz:
             return self._config.rate_hz, self._config.channels or 1
-        possible = possible_rates(device, self._config.channels)
+        possible = inputs.possible_rates(device, self._config.channels)
         if not possible:
             raise DeviceError(
                 f"input device {device}: refuses every usual rate, or is in use by another program"
@@ -220,7 +123,7 @@ class Microphone:
         self._retry_at = now + _RETRY_S
         try:
             with quiet_stderr():
-                rescan()
+                inputs.rescan()
                 self._open()
         except DeviceError:
             return Block()

@@ -60,6 +60,12 @@ def form(file=None, **fields):
     return b"".join(parts) + b"--limit--\r\n", "multipart/form-data; boundary=limit"
 
 
+def two(body_and_type):
+    """The same parts once more."""
+    body, content_type = body_and_type
+    return body.removesuffix(b"--limit--\r\n") + body, content_type
+
+
 def post(server, body, content_type, url=URL, method="POST"):
     connection = http.client.HTTPConnection(*server.http, timeout=20)
     connection.request(method, url, body, {"Content-Type": content_type})
@@ -94,6 +100,8 @@ def test_verbose_answers_have_words_and_duration(server, recognizer):
         (form(wav(speech(0)), response_format="srt"), 400, "bad-request", "response_format"),
         (form(wav(speech(0)), stream="true"), 400, "bad-request", "stream"),
         (form(wav(speech(0)), prompt="x" * 5000), 413, "too-large", "prompt is over 4096 bytes"),
+        (two(form(wav(speech(0)))), 400, "bad-request", "two files"),
+        (form(**{f"field{number}": 1 for number in range(65)}), 413, "too-large", "over 64 parts"),
         (form(bytes((25 << 20) + 1)), 413, "too-large", "file is over"),
         ((b"{}", "application/json"), 400, "bad-request", "multipart"),
         ((b"nonsense", "multipart/form-data; boundary=limit"), 400, "bad-request", ""),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_las.audio import StreamingResampler, read_audio
-from edge_las.runtime import microphone
+from edge_las.runtime import inputs
 from edge_las.runtime.detectors import EnergyDetector
 from edge_las.runtime.endpointer import Endpointer
 from edge_las.runtime.live import Session
@@ -45,7 +45,7 @@ def pattern():
 def portaudio(monkeypatch):
     fake = FakePortAudio()
     fake.rates = {DEVICE_HZ}
-    monkeypatch.setattr(microphone, "sounddevice", lambda: fake)
+    monkeypatch.setattr(inputs, "sounddevice", lambda: fake)
     return fake
 
 

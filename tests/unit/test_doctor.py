@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edge_las.errors import DeviceError
-from edge_las.runtime import doctor
+from edge_las.runtime import doctor, inputs
 from edge_las.runtime.doctor import Recording, check_machine, check_recording
 from edge_las.runtime.microphone import MicrophoneConfig
 
@@ -80,7 +80,7 @@ def test_missing_parts_are_errors_with_advice(tmp_path, monkeypatch):
     def missing():
         raise DeviceError("a microphone needs sounddevice: pip install 'edge-las[mic]'")
 
-    monkeypatch.setattr(doctor, "sounddevice", missing)
+    monkeypatch.setattr(inputs, "sounddevice", missing)
     checks = list(doctor.checks(MicrophoneConfig(), str(tmp_path), "auto", tmp_path))
     errors = {check.name: check for check in checks if check.status == "error"}
     assert "manifest.json" in errors["model"].found

@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from edge_las.errors import AudioError, DeviceError
-from edge_las.runtime import microphone
-from edge_las.runtime.microphone import (
-    Microphone,
-    MicrophoneConfig,
-    find_device,
-    input_devices,
-    possible_rates,
-)
+from edge_las.runtime import inputs, microphone
+from edge_las.runtime.inputs import find_device, input_devices, possible_rates
+from edge_las.runtime.microphone import Microphone, MicrophoneConfig
 from edge_las.runtime.sources import FileSource, PcmSource
 
 
@@ -72,7 +67,7 @@ class FakePortAudio:
 @pytest.fixture
 def portaudio(monkeypatch):
     fake = FakePortAudio()
-    monkeypatch.setattr(microphone, "sounddevice", lambda: fake)
+    monkeypatch.setattr(inputs, "sounddevice", lambda: fake)
     monkeypatch.setattr(microphone, "WAIT_S", 0.001)
     return fake
 
@@ -157,6 +152,19 @@ def test_a_device_that_goes_and_comes_back(portaudio, monkeypatch, how):
     assert source.read().samples.size > 0
     source.close()
     source.close()
+
+
+@pytest.mark.parametrize("failing", ["_initialize", "query_devices"])
+def test_an_audio_system_that_is_gone_is_waited_for(portaudio, monkeypatch, failing):
+    monkeypatch.setattr(microphone, "_RETRY_S", 0.0)
+    source = Microphone(MicrophoneConfig("usb mic"), 16000)
+    portaudio.stream.active = False
+    assert source.read().interrupted
+    works = getattr(portaudio, failing)
+    setattr(portaudio, failing, lambda: (_ for _ in ()).throw(PortAudioError("Internal error")))
+    assert source.read().notice == ""
+    setattr(portaudio, failing, works)
+    assert "is back" in source.read().notice
 
 
 def test_what_cannot_be_opened_is_named(portaudio):
