@@ -1,52 +1,110 @@
 """`edge-las lm`: an n-gram language model of texts, for `--lm` or to go into a model."""
 
 import argparse
+import csv
+import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from edge_las.artifact import load_manifest, load_tokens
+from edge_las.artifact import describe_files, load_manifest, load_tokens, verify, write_manifest
 from edge_las.cli_support import at_least_one
 from edge_las.errors import ConfigError
-from edge_las.ngram import NGRAM_NAME, save_ngrams
+from edge_las.ngram import NGRAM_NAME, NgramModel, save_ngrams
 from edge_las.ngram_estimate import estimate
 from edge_las.runtime.recognizer import model_folder
+from edge_las.search.ngram import FusionConfig
+from edge_las.staging import staged
 from edge_las.textfiles import read_lines
 from edge_las.tokens import normalize_text
+
+_TABLE, _TRAIN = ".tsv", "train"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("texts", nargs="+", metavar="TEXT", help="files with a sentence a line")
-    parser.add_argument("--out", default=NGRAM_NAME, metavar="FILE", help=f"default: {NGRAM_NAME}")
-    parser.add_argument("--model", metavar="DIR", help="whose tokens to count (default: the bundled model)")
-    parser.add_argument(
-        "--order", type=at_least_one, default=6, metavar="N", help="longest n-gram, in tokens (default 6)"
-    )
-    parser.add_argument(
-        "--min-count", type=at_least_one, default=1, metavar="N",
-        help="leave out n-grams of three tokens and more that are rarer (default 1)",
-    )  # fmt: skip
+    add = parser.add_argument
+    # fmt: off
+    add("texts", nargs="+", metavar="TEXT",
+        help="files with a sentence a line; of a .tsv with text and split those of train, and what its other "
+        "splits hold is left out everywhere")
+    add("--out", default=NGRAM_NAME, metavar="FILE", help=f"default: {NGRAM_NAME}")
+    add("--model", metavar="DIR", help="whose tokens to count (default: the bundled model)")
+    add("--into", type=Path, metavar="DIR",
+        help="put it into this model, in place of --out; a signature is dropped by that")
+    add("--weight", type=float, default=FusionConfig.lm_weight, metavar="W",
+        help=f"with --into: how much it counts there (default {FusionConfig.lm_weight:g})")
+    add("--order", type=at_least_one, default=6, metavar="N", help="longest n-gram, in tokens (default 6)")
+    add("--min-count", type=at_least_one, default=1, metavar="N",
+        help="leave out n-grams of three tokens and more that are rarer (default 1)")
+    # fmt: on
 
 
 def run(args: argparse.Namespace) -> int:
     """Estimate the model and write it; return 0."""
-    folder = model_folder(args.model)
+    folder = args.into or model_folder(args.model)
     tokens = load_tokens(folder, load_manifest(folder))
-    sentences = list(_sentences(args.texts))
+    sentences = list(read_sentences(args.texts))
     if not sentences:
         raise ConfigError(f"{', '.join(args.texts)}: no sentence to learn from")
     model = estimate(sentences, args.order, tokens, args.min_count)
-    save_ngrams(args.out, model, tokens)
+    if args.into:
+        put_into(folder, model, FusionConfig(args.weight))
+    else:
+        save_ngrams(args.out, model, tokens)
     counts = ", ".join(f"{len(level.keys)}" for level in model.levels)
-    print(f"{args.out}: {counts} n-grams of 1 to {len(model.levels)} tokens")
+    print(f"{args.into or args.out}: {counts} n-grams of 1 to {len(model.levels)} tokens")
     return 0
 
 
-def _sentences(paths: Sequence[str]) -> Iterator[str]:
+def put_into(folder: Path, model: NgramModel, fusion: FusionConfig) -> None:
+    """Give an artifact a language model, in place of any that it has.
+
+    Raises: ArtifactError if it is damaged or cannot be written.
+    """
+    manifest = load_manifest(folder)
+    verify(folder, manifest)
+    with staged(folder) as part:
+        for name in set(manifest.files) - {NGRAM_NAME}:
+            shutil.copy2(folder / name, part / name)
+        save_ngrams(part / NGRAM_NAME, model, load_tokens(folder, manifest))
+        files = describe_files(part, {*manifest.files, NGRAM_NAME})
+        search = {**manifest.search, "lm_weight": fusion.lm_weight}
+        write_manifest(part, replace(manifest, files=files, search=search))
+
+
+def read_sentences(paths: Sequence[str]) -> Iterator[str]:
+    """Read the sentences of text files and tables, but none that a table keeps for testing.
+
+    Raises: ConfigError naming file and line.
+    """
+    tables = {path: list(_rows(path)) for path in paths if path.endswith(_TABLE)}
+    kept_back = {
+        sentence for path, rows in tables.items() for sentence in _normalized(path, rows, wanted=False)
+    }
     for path in paths:
-        for number, line in enumerate(read_lines(path), start=1):
-            try:
-                sentence = normalize_text(line)
-            except ConfigError as error:
-                raise ConfigError(f"{path}: line {number}: {error}") from None
-            if sentence:
-                yield sentence
+        lines = tables.get(path) or [
+            (number, line, True) for number, line in enumerate(read_lines(path), start=1)
+        ]
+        yield from (sentence for sentence in _normalized(path, lines) if sentence not in kept_back)
+
+
+def _normalized(path: str, lines: Sequence[tuple[int, str, bool]], wanted: bool = True) -> Iterator[str]:
+    for number, line, is_train in lines:
+        if is_train != wanted:
+            continue
+        try:
+            sentence = normalize_text(line)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: line {number}: {error}") from None
+        if sentence:
+            yield sentence
+
+
+def _rows(path: str) -> Iterator[tuple[int, str, bool]]:
+    """Read a table: number of the line, text, and whether it is for training."""
+    rows = csv.DictReader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
+    if not {"text", "split"} <= set(rows.fieldnames or ()):
+        raise ConfigError(f"{path}: has no columns text and split")
+    for number, row in enumerate(rows, start=2):
+        yield number, row["text"] or "", row["split"] == _TRAIN

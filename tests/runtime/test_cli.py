@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from edge_las import cli
+from edge_las.artifact import load_manifest, verify
 from edge_las.audio import float_to_pcm
 from edge_las.cli import COMMANDS, Command, main
-from edge_las.errors import EdgeLasError
+from edge_las.errors import ConfigError, EdgeLasError
+from edge_las.ngram import NGRAM_NAME
 from edge_las.runtime import recognizer as recognizer_module
+from edge_las.runtime.lm import read_sentences
+from edge_las.runtime.recognizer import Recognizer
 from tests.runtime import tone_engine as tones
 
 KEYS = ["file", "text", "confidence", "words", "nbest", "duration_s", "rtf", "latency_ms", "intent"]
@@ -236,3 +240,32 @@ def test_the_command_survives_a_closed_pipe(tmp_path):
     process.stdout.close()
     assert process.wait(60) == 1
     assert process.stderr.read() == ""
+
+
+def test_sentences_kept_for_testing_are_left_out(tmp_path):
+    (tmp_path / "a.txt").write_text("One two.\nthree\nfour\n")
+    rows = "id\ttext\tsplit\n1\ttwo\ttrain\n2\tfour\tdev\n3\tfour\ttrain\n4\tthree!\ttest\n"
+    (tmp_path / "m.tsv").write_text(rows)
+    paths = [str(tmp_path / name) for name in ("a.txt", "m.tsv")]
+    assert list(read_sentences(paths)) == ["one two", "two"]
+    (tmp_path / "m.tsv").write_text("text\tspeaker\none\tx\n")
+    with pytest.raises(ConfigError, match=r"m\.tsv: has no columns text and split"):
+        list(read_sentences(paths))
+
+
+def test_a_language_model_goes_into_a_model(model, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("one\nfour two\n")
+    options = ["lm", str(tmp_path / "a.txt"), "--into", model, "--order", "3"]
+    assert main([*options, "--weight", "11"]) == 2
+    assert "lm_weight is 11.0, must be from 0 to 10" in capsys.readouterr().err
+    assert NGRAM_NAME not in load_manifest(model).files
+    assert main([*options, "--weight", "0.25"]) == 0
+    manifest = load_manifest(model)
+    verify(model, manifest)
+    assert manifest.search["lm_weight"] == 0.25
+    setup = Recognizer.load(model).setup
+    assert [type(scorer).__name__ for scorer in setup.scorers] == ["NgramScorer"]
+    # Once more: another takes its place.
+    assert main([*options, "--weight", "0"]) == 0
+    verify(model, load_manifest(model))
+    assert Recognizer.load(model).setup.scorers == ()
