@@ -2,13 +2,14 @@
 
 Read sentences stand for commands: each sentence of a data set is one, and some of its words are slots that
 might as well hold other words of alike length. What was said is right if all words are. Strings of digits are
-commands too, of any length.
+commands too, of any length. With --own-grammar the commands are the model's own, right if their
+meaning is: the folder `speech-*` of a build holds voices that it never trained on (--split test).
 """
 
 import argparse
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,16 +21,10 @@ from benchmarks.commands import understand
 from benchmarks.listening import listen, share
 from benchmarks.noise import HELD_BACK, FloatArray, load_noises, mix
 from benchmarks.output import describe_machine, describe_model
-from benchmarks.recordings import Recording, choose, load_recordings, spread
-from benchmarks.scoring import DIGITS, is_digits
+from benchmarks.recordings import load_recordings
+from benchmarks.slot_tasks import Task, own_task, slot_places, tasks
 from edge_las.errors import ConfigError
-from edge_las.grammar import NOTHING, SPACE, Grammar, GrammarBuilder
 from edge_las.runtime.recognizer import Recognizer, model_folder
-
-# Slots of a sentence, and the values that each may have.
-_SLOTS, _VALUES = 3, 10
-_FEWEST_WORDS, _FEWEST_LETTERS = 4, 3
-_DIGIT_WORDS = (*DIGITS, "oh", "double", "triple")
 
 
 @dataclass(frozen=True)
@@ -48,87 +43,6 @@ class Score:
     sentence: float
 
 
-@dataclass(frozen=True)
-class Task:
-    """Recordings, and the grammar of all that might have been said."""
-
-    name: str
-    grammar: Grammar
-    recordings: list[Recording]
-
-
-def slot_places(text: str) -> list[int]:
-    """Choose the words of a sentence that are slots: at most three, spread over it, none of them short."""
-    places = [place for place, word in enumerate(text.split()) if len(word) >= _FEWEST_LETTERS]
-    return spread(places, _SLOTS)
-
-
-def deal(words: Sequence[str]) -> list[list[str]]:
-    """Put words into lists of ten that are of alike length."""
-    ordered = sorted(set(words), key=lambda word: (len(word), zlib.crc32(word.encode())))
-    lists = [ordered[start : start + _VALUES] for start in range(0, len(ordered), _VALUES)]
-    if len(lists) > 1 and len(lists[-1]) < _VALUES:
-        rest = lists.pop()
-        lists[-1] += rest
-    return lists
-
-
-def sentences_grammar(texts: Sequence[str], language: str) -> Grammar:
-    """Make the grammar of sentences with slots."""
-    builder = GrammarBuilder()
-    _, top = builder.network()
-    lists = {}
-    for words in deal([text.split()[place] for text in texts for place in slot_places(text)]):
-        network, start = builder.network()
-        for word in words:
-            builder.end(builder.branch(start, word), word)
-            lists[word] = network
-    for number, text in enumerate(texts):
-        node, places = builder.node(), slot_places(text)
-        builder.link(top, NOTHING, node)
-        for place, word in enumerate(text.split()):
-            if place in places:
-                after = builder.node()
-                builder.call(node, lists[word], f"slot{place}", after)
-                node = builder.text(after, SPACE)
-            else:
-                node = builder.text(node, word + SPACE)
-        builder.end(node, number)
-    return builder.build(language, [{"intent": text, "slots": {}} for text in texts])
-
-
-def digits_grammar(language: str) -> Grammar:
-    """Make the grammar of strings of digits, of any length."""
-    builder = GrammarBuilder()
-    _, top = builder.network()
-    for word in _DIGIT_WORDS:
-        last = builder.text(top, word)
-        builder.end(last, 0)
-        builder.link(last, SPACE, top)
-    return builder.build(language, [{"intent": "digits", "slots": {}}])
-
-
-def tasks(recordings: Sequence[Recording], sets: Sequence[str], limit: int, language: str) -> list[Task]:
-    """Make a task of each data set's sentences, and one of all strings of digits.
-
-    Raises: ConfigError naming a data set that has neither.
-    """
-    made, digits = [], []
-    for name, found in choose(recordings, "dev", sets).items():
-        numbers = [item for item in found if is_digits(item.text)]
-        read = [item for item in found if item not in numbers and len(item.text.split()) >= _FEWEST_WORDS]
-        if not numbers and not read:
-            raise ConfigError(f"{name}: has no sentence of {_FEWEST_WORDS} words and no string of digits")
-        digits += [item for item in numbers if len(item.text.split()) > 1]
-        if read:
-            # Those that are not heard are commands all the same.
-            texts = sorted({item.text for item in read})
-            made.append(Task(name, sentences_grammar(texts, language), spread(read, limit)))
-    if digits:
-        made.append(Task("digits", digits_grammar(language), spread(digits, limit)))
-    return made
-
-
 def run(options: argparse.Namespace, progress: Progress) -> Results:
     """Measure all tasks, as recorded and at each ratio."""
     folder = model_folder(options.model)
@@ -140,10 +54,15 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     if options.noise and noise is None:
         raise ConfigError(f"{options.noise}: {HELD_BACK} is not there")
     recordings = load_recordings(options.speech, recognizer.sample_rate)
+    if options.own_grammar:
+        chosen = [own_task(recognizer, recordings, options.split, options.limit)]
+    else:
+        language = recognizer.manifest.language
+        chosen = tasks(recordings, options.set, options.limit, language, options.split)
     scores = []
-    for task in tasks(recordings, options.set, options.limit, recognizer.manifest.language):
+    for task in chosen:
         for snr_db in (None, *(options.snr_db if noise is not None else ())):
-            scores.append(_score(recognizer, task, noise, snr_db))
+            scores.append(measure(recognizer, task, noise, snr_db))
             progress(line(scores[-1]))
     return {
         "kind": "slots",
@@ -153,17 +72,19 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     }
 
 
-def _score(recognizer: Recognizer, task: Task, noise: FloatArray | None, snr_db: float | None) -> Score:
+def measure(recognizer: Recognizer, task: Task, noise: FloatArray | None, snr_db: float | None) -> Score:
+    """Understand a task's recordings, with noise (S,) at a ratio of power or without."""
     found = list(_orders(recognizer, task, noise, snr_db))
     accepted = acceptance_of(recognizer).accept(found)
-    answered = [order for order, yes in zip(found, accepted, strict=True) if yes]
+    right = [bool(order.text) and task.meaning(order.text) == task.meaning(order.said) for order in found]
+    outcomes = list(zip(accepted, right, strict=True))
     return Score(
         task.name,
         snr_db,
         len(task.recordings),
-        share([order.text == order.said for order in found]),
-        share([yes and order.text == order.said for order, yes in zip(found, accepted, strict=True)]),
-        share([order.text != order.said for order in answered]) * len(answered) / max(1, len(found)),
+        share(right),
+        share([yes and good for yes, good in outcomes]),
+        share([yes and not good for yes, good in outcomes]),
         share([_same_sentence(order) for order in found]),
     )
 
@@ -221,6 +142,8 @@ def main(arguments: list[str] | None = None) -> int:
         help="ratios of speech to noise (24 18 12 6)")
     add("--set", action="append", default=[], metavar="NAME",
         help="data set, repeatable (librispeech, speechocean762, alphanumeric)")
+    add("--split", default="dev", metavar="NAME", help="of the recordings (dev)")
+    add("--own-grammar", action="store_true", help="the model's own commands, where recordings say them")
     add("--ctc-weight", type=float, metavar="W", help="of the CTC head (default: the model's)")
     # fmt: on
     progress = stopwatch()
