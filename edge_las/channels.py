@@ -17,6 +17,9 @@ class ChannelMixer:
     A microphone wired with one side inverted, or the side signal of a stereo pair, would else be silence.
     """
 
+    # Whether one is taken; so it is, too, of many where only one holds sound.
+    takes_one = False
+
     def __init__(self, channels: int) -> None:
         self._mixed_energy = 0.0
         self._energies = np.zeros(channels)
@@ -30,7 +33,8 @@ class ChannelMixer:
         self._energies += np.einsum("sc,sc->c", samples, samples)
         self._mixed_energy += float(mixed @ mixed)
         loudest = float(self._energies.max())
-        if self._mixed_energy >= _CANCELLED * loudest:
+        self.takes_one = self._mixed_energy < _CANCELLED * loudest
+        if not self.takes_one:
             return mixed
         chosen = int(np.argmax(self._energies >= _NEARLY_LOUDEST * loudest))
         return np.ascontiguousarray(samples[:, chosen])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from edge_las.audio import level_dbfs
 from edge_las.channels import ChannelMixer
-from edge_las.errors import DeviceError, EdgeLasError
+from edge_las.errors import DeviceError, EdgeLasError, one_line
 from edge_las.runtime import inputs
 from edge_las.runtime.host import throttling
 from edge_las.runtime.listen import add_device_arguments
@@ -42,11 +42,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Recording:
-    """Samples (s,) of an input, and the rate at which they really came."""
+    """Samples (s,) of an input, the rate at which they really came, and whether channels cancelled out."""
 
     samples: FloatArray
     stated_hz: int
     measured_hz: float
+    cancelled: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,14 +112,7 @@ def record(config: MicrophoneConfig, seconds: float = _RECORD_S) -> Recording:
     """Record from an input and time it; raises DeviceError if it gives nothing."""
     module = inputs.sounddevice()
     device = inputs.find_device(config.device)
-    possible = (
-        [(config.rate_hz, config.channels or 1)]
-        if config.rate_hz
-        else inputs.possible_rates(device, config.channels)
-    )
-    if not possible:
-        raise DeviceError(f"input device {device}: refuses every usual rate, or is in use by another program")
-    rate_hz, channels = possible[0]
+    rate_hz, channels = inputs.choose_settings(device, config.rate_hz, config.channels)
     print(f"recording {seconds:g} s from {device}: say something", file=sys.stderr, flush=True)
     blocks: list[FloatArray] = []
     arrivals_s: list[float] = []
@@ -135,13 +129,14 @@ def record(config: MicrophoneConfig, seconds: float = _RECORD_S) -> Recording:
             while time.monotonic() < give_up_at and (not blocks or arrivals_s[-1] - arrivals_s[0] < seconds):
                 time.sleep(0.05)
     except (module.PortAudioError, ValueError) as error:
-        raise DeviceError(f"input device {device}: {' '.join(str(error).split())}") from None
+        raise DeviceError(f"input device {device}: {one_line(error)}") from None
     if len(blocks) < 2:
         raise DeviceError(f"input device {device}: opens, but gives no sound")
-    samples = ChannelMixer(channels).accept(np.concatenate(blocks))
+    mixer = ChannelMixer(channels)
+    samples = mixer.accept(np.concatenate(blocks))
     elapsed_s = arrivals_s[-1] - arrivals_s[0]
     measured = (samples.size - len(blocks[0])) / elapsed_s if elapsed_s else 0.0
-    return Recording(samples, rate_hz, measured)
+    return Recording(samples, rate_hz, measured, mixer.takes_one)
 
 
 def check_recording(recording: Recording) -> Iterator[Check]:
@@ -165,6 +160,9 @@ def check_recording(recording: Recording) -> Iterator[Check]:
     if clipped > 1e-4:
         yield Check("clipping", "warning", f"{clipped:.2%} of the samples are at full scale",
                     "lower the capture level (alsamixer, F4)")  # fmt: skip
+    if recording.cancelled:
+        yield Check("channels", "warning", "they cancel each other out: one of them is used",
+                    "record one alone (--channels 1), or see that no side is wired in reverse")  # fmt: skip
     found = f"{recording.stated_hz} Hz stated, {recording.measured_hz:.0f} measured"
     if abs(recording.measured_hz / recording.stated_hz - 1.0) > _RATE_TOLERANCE:
         yield Check(

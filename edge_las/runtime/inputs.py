@@ -115,3 +115,18 @@ def possible_rates(device: InputDevice, channels: int | None = None) -> list[tup
             found.append((rate, count))
             break
     return found
+
+
+def choose_settings(
+    device: InputDevice, rate_hz: int | None = None, channels: int | None = None
+) -> tuple[int, int]:
+    """Choose the rate in Hz and the channels to record with: those asked for, or else what the device takes.
+
+    Raises: DeviceError naming the device if it takes none.
+    """
+    if rate_hz:
+        return rate_hz, channels or 1
+    possible = possible_rates(device, channels)
+    if not possible:
+        raise DeviceError(f"input device {device}: refuses every usual rate, or is in use by another program")
+    return possible[0]

@@ -51,7 +51,9 @@ class Microphone:
     def _open(self) -> None:
         module = inputs.sounddevice()
         self.device = inputs.find_device(self._config.device)
-        self.rate_hz, self.channels = self._settings(self.device)
+        self.rate_hz, self.channels = inputs.choose_settings(
+            self.device, self._config.rate_hz, self._config.channels
+        )
         self._mixer = ChannelMixer(self.channels)
         self._resampler = StreamingResampler(self.rate_hz, self._sample_rate)
         self._queue: queue.Queue[FloatArray] = queue.Queue(round(QUEUE_S / self._config.block_s))
@@ -72,16 +74,6 @@ class Microphone:
         except (module.PortAudioError, ValueError, OSError) as error:
             raise DeviceError(f"input device {self.device}: {one_line(error)}") from None
         self._stream = stream
-
-    def _settings(self, device: inputs.InputDevice) -> tuple[int, int]:
-        if self._config.rate_hz:
-            return self._config.rate_hz, self._config.channels or 1
-        possible = inputs.possible_rates(device, self._config.channels)
-        if not possible:
-            raise DeviceError(
-                f"input device {device}: refuses every usual rate, or is in use by another program"
-            )
-        return possible[0]
 
     def _callback(self, indata: FloatArray, frames: int, times: Any, status: Any) -> None:
         if status.input_overflow:

@@ -16,6 +16,12 @@ def mixed(*channels: FloatArray, size: int = 800) -> FloatArray:
     )
 
 
+def mixer_of(*channels: FloatArray) -> ChannelMixer:
+    mixer = ChannelMixer(len(channels))
+    mixer.accept(np.stack(channels, axis=1))
+    return mixer
+
+
 @pytest.mark.parametrize("other", [noise(1), noise(2), -0.5 * noise(1), noise(2, 1e-5)])
 def test_channels_are_averaged(other: FloatArray) -> None:
     assert np.allclose(mixed(noise(1), other), (noise(1) + other) / 2, atol=1e-7)
@@ -25,6 +31,7 @@ def test_channels_are_averaged(other: FloatArray) -> None:
 def test_of_channels_that_cancel_out_one_is_taken(size: int) -> None:
     left, hiss = noise(1), noise(3, 1e-3)
     assert np.array_equal(mixed(left, hiss - 1.05 * left, size=size), left)
+    assert not mixer_of(left, hiss).takes_one and mixer_of(left, -left).takes_one
     silence = np.zeros_like(left)
     assert np.array_equal(mixed(silence, left, -left, size=size), left)
 

@@ -9,8 +9,8 @@ from edge_las.runtime.microphone import MicrophoneConfig
 RNG = np.random.default_rng(0)
 
 
-def judged(samples, measured_hz=48000.0):
-    recording = Recording(np.asarray(samples, dtype=np.float32), 48000, measured_hz)
+def judged(samples, measured_hz=48000.0, cancelled=False):
+    recording = Recording(np.asarray(samples, dtype=np.float32), 48000, measured_hz, cancelled)
     return {check.name: check for check in check_recording(recording)}
 
 
@@ -29,6 +29,7 @@ def test_what_is_wrong_is_told_with_what_to_do():
         "microphone": judged(0.001 * noise),
         "zeros": judged(np.where(np.arange(48000) % 3, 0.1 * noise, 0.0)),
         "clipping": judged(np.clip(0.6 * noise, -1.0, 1.0)),
+        "channels": judged(0.1 * noise, cancelled=True),
         "rate": judged(0.1 * noise, 44100.0),
     }
     for name, checks in found.items():
