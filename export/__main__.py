@@ -11,6 +11,7 @@ from typing import Any
 from edge_las.artifact import Manifest
 from edge_las.errors import ConfigError, EdgeLasError
 from export.calibration import CalibrationConfig
+from export.comparison import table_lines
 from export.config import ENGINES, PRECISIONS, ExportConfig
 from export.parity import ParityConfig
 from export.quantize import METHODS, QuantizeConfig
@@ -61,11 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--method", choices=METHODS, default=quantize.method, help="how ranges are taken")
     add("--percentile", type=float, default=quantize.percentile, metavar="P", help="for --method percentile")
     add("--dev-clips", type=int, default=parity.clips, metavar="N",
-        help="dev recordings to decode; 0 = none")
-    add("--max-token-errors", type=float, default=parity.max_token_error_rate, metavar="SHARE",
-        help="of tokens that int8 may spell differently from float")
+        help="dev recordings of each data set to decode; 0 = none")
+    add("--max-wer-increase", type=float, default=parity.max_wer_increase, metavar="RATE",
+        help="over float's, in a data set that is large enough to tell")
+    add("--max-sure-errors", type=float, default=parity.max_sure_errors, metavar="SHARE",
+        help="of characters that int8 may change where float is surely right")
     add("--min-equal-texts", type=float, default=parity.min_equal_texts, metavar="SHARE",
-        help="of dev recordings that the engines must hear the same in")
+        help="of those recordings that two engines must hear the same in")
     add("--min-speedup", type=float, default=parity.min_speedup, metavar="X",
         help="times as fast as float that an int8 Listener must be")
     add("--name", default=ExportConfig.name, help="the artifact's name")
@@ -95,7 +98,8 @@ def _configs(options: argparse.Namespace) -> list[tuple[Path, ExportConfig]]:
         quantize=QuantizeConfig(options.method, options.percentile),
         parity=ParityConfig(
             clips=options.dev_clips,
-            max_token_error_rate=options.max_token_errors,
+            max_wer_increase=options.max_wer_increase,
+            max_sure_errors=options.max_sure_errors,
             min_equal_texts=options.min_equal_texts,
             min_speedup=options.min_speedup,
         ),
@@ -137,6 +141,9 @@ def _print_report(out: Path, manifest: Manifest) -> None:
     for form, found in manifest.parity.items():
         if form.endswith(" work"):
             print("\n".join(f"  {form}: {line}" for line in work_lines(found)))
+            continue
+        if form.endswith(" dev"):
+            print("\n".join(f"  {form}: {line}" for line in table_lines(found)))
             continue
         shown = {name: value for name, value in found.items() if not name.startswith("state_")}
         print(f"  {form}: " + ", ".join(f"{name} {value:g}" for name, value in shown.items()))

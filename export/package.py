@@ -3,10 +3,12 @@
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import edge_las
 from edge_las.artifact import (
@@ -100,9 +102,11 @@ def tool_versions() -> dict[str, str]:
     return found
 
 
-def measured(values: dict[str, float]) -> dict[str, float]:
-    """Round what parity measured to what is worth keeping."""
-    return {name: float(f"{value:.3g}") for name, value in values.items()}
+def measured(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Round what parity measured to what is worth keeping; tables are rounded already."""
+    return {
+        name: value if isinstance(value, Mapping) else float(f"{value:.3g}") for name, value in values.items()
+    }
 
 
 def _today() -> str:

@@ -5,11 +5,10 @@ Weights are S8 and activations U8: x86 has no fused kernels for S8S8, ARM has bo
 
 import contextlib
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from edge_las.errors import ConfigError
@@ -17,8 +16,6 @@ from export.calibration import Feed
 from export.to_onnx import shorten, strip
 
 METHODS = ("minmax", "percentile", "entropy")
-# Operators that only move values about: what goes in and what comes out share one scale, or be rounded twice.
-_MOVING = ("Concat", "Slice", "Transpose", "Reshape")
 
 
 @dataclass(frozen=True)
@@ -38,25 +35,19 @@ class QuantizeConfig:
 
 @dataclass(frozen=True)
 class Plan:
-    """What of a graph becomes int8: nodes of these operators, except those whose names begin so."""
+    """What of a graph becomes int8: the nodes of these operators."""
 
     operators: tuple[str, ...]
-    keep_float: tuple[str, ...] = field(default=())
 
     def nodes(self, model: onnx.ModelProto) -> list[onnx.NodeProto]:
         """List the nodes to quantize."""
-        return [
-            node
-            for node in model.graph.node
-            if node.op_type in self.operators and not node.name.startswith(self.keep_float or ("\0",))
-        ]
+        return [node for node in model.graph.node if node.op_type in self.operators]
 
 
-# The input's normalisation stays float: quantizing log-mel before it cost 0.4 dB and no time was won.
-LISTENER_PLAN = Plan(
-    ("Conv", "Gemm", "Relu", "Add", "Concat", "Slice", "Transpose", "Reshape"), ("listener.norm_in",)
-)
-# Everything over weights. Of the attention tanh, softmax and the sum of encoded frames stay float: with that
+# Everything over weights. The residual stream is float and only rounded where a convolution reads it: 1.1 dB
+# better than adding in int8, and no slower.
+LISTENER_PLAN = Plan(("Conv", "Gemm", "Relu"))
+# Of the attention tanh, softmax and the sum of encoded frames stay float: with that
 # sum in int8, small weights round to nothing, and the attention moved ten times as far (0.043, not 0.0045).
 SPELLER_PLAN = Plan(("Conv", "Gemm", "Gather"))
 
@@ -93,9 +84,7 @@ class Observer:
     def ranges(self) -> Any:
         """Return the range of each value (onnxruntime's TensorsData)."""
         with contextlib.redirect_stdout(None):
-            ranges = self._calibrator.compute_data()
-        _share_ranges(self.nodes, ranges)
-        return ranges
+            return self._calibrator.compute_data()
 
 
 def quantize(observer: Observer, target: Path) -> onnx.ModelProto:
@@ -127,27 +116,6 @@ class _Reader:
         return next(self._feeds, None)
 
 
-def _share_ranges(nodes: list[onnx.NodeProto], ranges: Any) -> None:
-    """Give all values that moving operators connect the union of their ranges."""
-    from onnxruntime.quantization.calibrate import TensorData
-
-    group: dict[str, set[str]] = {}
-    for node in nodes:
-        if node.op_type not in _MOVING:
-            continue
-        joined: set[str] = set()
-        for name in (*node.input, *node.output):
-            if name in ranges:
-                joined |= group.get(name, {name})
-        group.update(dict.fromkeys(joined, joined))
-    for names in {id(names): names for names in group.values()}.values():
-        bounds = [ranges[name].range_value for name in sorted(names)]
-        lowest = np.float32(min(np.min(low) for low, _ in bounds))
-        highest = np.float32(max(np.max(high) for _, high in bounds))
-        for name in names:
-            ranges[name] = TensorData(lowest=lowest, highest=highest)
-
-
 def quantize_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto], ranges: Any) -> onnx.ModelProto:
     """Give a graph in which these nodes are int8; `model` stays as it is."""
     from onnxruntime.quantization import QuantType
@@ -170,4 +138,43 @@ def quantize_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto], ranges: 
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     quantized: onnx.ModelProto = quantizer.model.model
+    _read_unrounded(quantized, {node.name for node in nodes})
     return quantized
+
+
+def _read_unrounded(model: onnx.ModelProto, quantized: set[str]) -> None:
+    """Let float nodes read what float nodes made as it is, where the quantizer gives them a rounded copy."""
+    graph = model.graph
+    maker = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.name in quantized or node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        for index, name in enumerate(node.input):
+            source = _rounded_source(maker, name)
+            # A quantized node's own result has no other form; that of a ReLU may even be its rounding.
+            if source is not None and (source not in maker or maker[source].name not in quantized):
+                node.input[index] = source
+    _remove_unused(graph)
+
+
+def _rounded_source(maker: dict[str, onnx.NodeProto], name: str) -> str | None:
+    """Give what a value is the rounded copy of, if it is one."""
+    for operator in ("DequantizeLinear", "QuantizeLinear"):
+        if name not in maker or maker[name].op_type != operator:
+            return None
+        name = maker[name].input[0]
+    return name
+
+
+def _remove_unused(graph: onnx.GraphProto) -> None:
+    """Remove nodes and constants that nothing reads; nodes are in the order of the computation."""
+    wanted = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    constants = [tensor for tensor in graph.initializer if tensor.name in wanted]
+    for items, left in ((graph.node, kept[::-1]), (graph.initializer, constants)):
+        del items[:]
+        items.extend(left)

@@ -25,13 +25,8 @@ class TflitePlan:
     scope: str = ".*"
 
 
-# All but the log-softmax of the CTC head: in int8 it could not tell -9 from -10.
-LISTENER_PLAN = TflitePlan(
-    (
-        "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "CONCATENATION", "SLICE",
-        "STRIDED_SLICE", "TRANSPOSE", "RESHAPE",
-    )
-)  # fmt: skip
+# Everything over weights, as for ONNX: with the residual stream in float 1.5 dB better, and no slower.
+LISTENER_PLAN = TflitePlan(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
 # Everything over weights but the embedding, as for ONNX.
 SPELLER_PLAN = TflitePlan(("DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
 

@@ -16,7 +16,13 @@ from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.model import LasModel
 from export.build_onnx import build_float, build_float16, build_int8, observe
 from export.build_tflite import build_float_tflite, build_int8_tflite
-from export.calibration import CalibrationClip, Feed, choose, feeds_of, list_hash
+from export.calibration import (
+    CalibrationClip,
+    Feed,
+    choose,
+    feeds_of,
+    list_hash,
+)
 from export.config import ExportConfig
 from export.gate import Built, prove
 from export.package import describe_artifact, describe_origin, measured, seal
@@ -61,12 +67,12 @@ def export(
         need_tools()
     config = _completed(config, source)
     key = load_private_key(config.sign) if config.sign else None
+    clips = choose(source.recordings, config.calibration) if config.precision == "int8" else []
     with _one_thread(), tempfile.TemporaryDirectory() as scratch, staged(out) as folder:
         # The float ONNX graphs are what every other form is measured against.
         engines = tuple(dict.fromkeys(("onnx", *config.engines)))
         entries = _float_entries(source, Path(scratch), engines, config, progress)
         reference = _built(source, Path(scratch), entries, [], config)
-        clips = choose(source.recordings, config.calibration) if config.precision == "int8" else []
         if clips and config.report:
             _write_report(source, clips, reference, config, progress)
         if clips:

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 
 from edge_las.manifest import EngineEntry
+from edge_las.metrics import wer
 from edge_las.runtime.listener_stream import Heard
 from edge_las.search.config import BeamConfig
 from export.build_onnx import LISTENER, SPELLER
-from export.decoding import token_error_rate
 from export.gate import Built
 from export.parity import Form, lead, snr_db
 from export.quantize import Observer, quantize_nodes
@@ -115,3 +115,10 @@ def _cost(network: str, layer: str, form: Form, other: Form, spoken: Sequence[_S
         tokens.append(other.spell(heard, BeamConfig()))
     ratio = snr_db(np.concatenate(expected), np.concatenate(got))
     return LayerCost(network, layer, ratio, token_error_rate([one.tokens for one in spoken], tokens))
+
+
+def token_error_rate(expected: Sequence[tuple[int, ...]], got: Sequence[tuple[int, ...]]) -> float:
+    """Count the tokens to change from one list of recordings to the other, as a share of the first's."""
+    # The mark keeps a recording without tokens from being an empty reference.
+    before, after = ([" ".join(["s", *map(str, row)]) for row in rows] for rows in (expected, got))
+    return wer(before, after)

@@ -10,10 +10,9 @@ from onnx import numpy_helper
 
 from edge_las.artifact import Manifest, describe_files, write_manifest
 from edge_las.runtime.engine import Array, load_engine
-from export.decoding import Decoded, compare
 from export.parity import Form, ParityConfig, ParityError, check_float, check_rounded, snr_db
 from export.torch_engine import TorchEngine
-from tests.tiny_artifact import chirps, recordings, tiny_model
+from tests.tiny_artifact import chirps, tiny_model
 
 Tiny = tuple[Path, Manifest]
 CLIPS = [chirps(1, 2.6), chirps(2, 0.03), chirps(3, 1.31)]
@@ -75,23 +74,6 @@ def test_no_number_is_no_pass() -> None:
     ones = np.ones(4, dtype=np.float32)
     assert snr_db(ones, np.array([1, 1, np.nan, 1], dtype=np.float32)) == -np.inf
     assert snr_db(ones, ones * np.float32(1.1)) == pytest.approx(20.0, abs=0.01)
-
-
-def test_decoding_is_compared() -> None:
-    said = recordings(4)
-    texts = [recording.text for recording in said]
-    right = Decoded("float", [(4, 5, 6)] * 4, texts)
-    one_word = [texts[0].replace("one", "nine"), *texts[1:]]
-    config = ParityConfig(max_token_error_rate=0.1, max_wer_increase=0.05)
-    with pytest.raises(ParityError, match=r"int8: 25\.0% of the tokens differ from float's"):
-        compare([right, Decoded("int8", [(4, 5, 7, 8), (4,), (4, 5, 6), (4, 5, 6)], texts)], said, config)
-    with pytest.raises(ParityError, match=r"int8: WER is 8\.33%, float's is 0\.00%"):
-        compare([right, Decoded("int8", right.tokens, one_word)], said, config)
-    found = compare(
-        [right, Decoded("torch", right.tokens[:2]), Decoded("int8", right.tokens, texts)], said, config
-    )
-    assert found["torch"] == {"token_error_rate": 0.0}
-    assert found["int8"] == {"token_error_rate": 0.0, "equal_texts": 1.0, "wer": 0.0, "wer_float": 0.0}
 
 
 def break_scale(tiny: Tiny, out: Path) -> Tiny:
