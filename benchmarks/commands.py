@@ -154,8 +154,8 @@ def main(arguments: list[str] | None = None) -> int:
     # fmt: off
     add("--set", default="speech_commands,fsdd", metavar="LIST",
         help="data sets of single words (speech_commands,fsdd)")
-    add("--least-rejected", type=float, default=0.97, metavar="SHARE",
-        help="of words outside the grammar that must be rejected (0.97)")
+    add("--least-rejected", type=float, default=0.96, metavar="SHARE",
+        help="of words outside the grammar that must be rejected (0.96)")
     # fmt: on
     progress = stopwatch()
     return execute(parser, arguments, lambda options: run(options, progress), show)
