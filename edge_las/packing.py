@@ -1,15 +1,13 @@
 """An artifact as one file: a plain tar, the same bytes for the same artifact, unpacked with suspicion."""
 
 import io
-import os
-import shutil
 import tarfile
 from pathlib import Path
 
 from edge_las.artifact import Manifest, load_manifest, sha256_file, verify
 from edge_las.errors import ArtifactError, one_line, system_reason
 from edge_las.manifest import MANIFEST_NAME, SIGNATURE_NAME, check_name
-from edge_las.staging import whole_file
+from edge_las.staging import staged, whole_file
 
 # Far above any artifact of this house; what claims to be larger is not unpacked.
 MAX_BYTES = 1 << 30
@@ -21,9 +19,10 @@ _SEAL = "manifest.sha256"
 def pack(folder: str | Path, target: str | Path) -> Manifest:
     """Write a verified artifact to one file; nothing of this machine goes in, neither times nor owners.
 
-    Raises: ArtifactError naming the file.
+    Raises: ArtifactError naming the file, also one that is there and is no packed artifact.
     """
     folder = Path(folder)
+    _check_replaceable(Path(target))
     manifest = load_manifest(folder)
     verify(folder, manifest)
     with (
@@ -39,31 +38,42 @@ def pack(folder: str | Path, target: str | Path) -> Manifest:
 
 
 def unpack(source: str | Path, folder: str | Path, require_signature: str | Path | None = None) -> Manifest:
-    """Write a packed artifact to a new folder, whole, verified and, where asked for, signed; or nothing.
+    """Write a packed artifact to a folder, whole, verified and, where asked for, signed; or nothing.
 
-    Raises: ArtifactError naming the entry that has no business there, or the file that is damaged.
+    Raises: ArtifactError naming the entry that has no business there, the file that is damaged, or a folder
+    that is there and is no artifact.
     """
     source, folder = Path(source), Path(folder)
-    if folder.exists():
-        raise ArtifactError(f"{folder}: exists, it is not replaced")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
-        _extract(source, partial)
-        _check_seal(source, partial)
-        manifest = load_manifest(partial, require_signature)
-        _check_no_strangers(partial, manifest)
-        verify(partial, manifest)
-        partial.rename(folder)
-    except ArtifactError as error:
-        raise ArtifactError(str(error).replace(str(partial), str(source))) from None
+        with staged(folder) as part:
+            return _unpacked(source, part, require_signature)
     except OSError as error:
         # Of the source, or else of what is being written, wherever in it.
         place = source if str(error.filename) == str(source) else folder
         raise ArtifactError(f"{place}: {system_reason(error)}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _unpacked(source: Path, part: Path, require_signature: str | Path | None) -> Manifest:
+    try:
+        _extract(source, part)
+        _check_seal(source, part)
+        manifest = load_manifest(part, require_signature)
+        _check_no_strangers(part, manifest)
+        verify(part, manifest)
+    except ArtifactError as error:
+        raise ArtifactError(str(error).replace(str(part), str(source))) from None
     return manifest
+
+
+def _check_replaceable(target: Path) -> None:
+    """Raise ArtifactError if a file is there that is neither empty nor a packed artifact."""
+    if not target.is_file():
+        return
+    with open(target, "rb") as file:
+        beginning = file.read(len(_SEAL) + 1)
+    # A tar begins with the name of its first entry.
+    if beginning not in (b"", _SEAL.encode() + b"\0"):
+        raise ArtifactError(f"{target}: exists and is no packed artifact; it is not replaced")
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -61,14 +61,13 @@ class _Graph:
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         options.log_severity_level = 4
+        file = str(folder / entry.file)
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(folder / entry.file), options, providers=list(providers)
-            )
+            self._session: Any = onnxruntime.InferenceSession(file, options, providers=list(providers))
         except Exception as error:  # onnxruntime's own classes differ between versions
-            raise ArtifactError(f"{entry.file}: onnxruntime cannot load it: {one_line(error)}") from None
-        check_tensors(entry.file, "input", entry.inputs, _described(self._session.get_inputs()), _fits)
-        check_tensors(entry.file, "output", entry.outputs, _described(self._session.get_outputs()), _fits)
+            raise ArtifactError(f"{file}: onnxruntime cannot load it: {one_line(error)}") from None
+        check_tensors(file, "input", entry.inputs, _described(self._session.get_inputs()), _fits)
+        check_tensors(file, "output", entry.outputs, _described(self._session.get_outputs()), _fits)
 
     def run(self, outputs: list[str], inputs: dict[str, Array]) -> list[Array]:
         arrays: list[Array] = self._session.run(outputs, inputs)

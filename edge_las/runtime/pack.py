@@ -8,7 +8,9 @@ from edge_las.packing import pack
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("folder", metavar="DIR", help="artifact folder")
-    parser.add_argument("file", metavar="FILE", help="file to write, the same bytes for the same artifact")
+    parser.add_argument(
+        "file", metavar="FILE", help="to write: the same bytes for the same artifact; replaced if it is one"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -63,25 +63,23 @@ class _Graph:
     """A file and a buffer for each of its inputs; one call at a time, whatever thread it comes from."""
 
     def __init__(self, interpreter: Any, folder: Path, entry: GraphEntry, threads: int) -> None:
-        self.file = entry.file
+        self.file = str(folder / entry.file)
         self._lock = threading.Lock()
         try:
-            self._interpreter = interpreter(model_path=str(folder / entry.file), num_threads=threads)
+            self._interpreter = interpreter(model_path=self.file, num_threads=threads)
             signatures = self._interpreter.get_signature_list()
             self._runners = {name: self._interpreter.get_signature_runner(name) for name in signatures}
         except Exception as error:  # the runtimes raise ValueError, RuntimeError and others
-            raise ArtifactError(f"{entry.file}: TFLite cannot load it: {one_line(error)}") from None
+            raise ArtifactError(f"{self.file}: TFLite cannot load it: {one_line(error)}") from None
         if not self._runners:
-            raise ArtifactError(f"{entry.file}: has no signature")
+            raise ArtifactError(f"{self.file}: has no signature")
         for name, runner in self._runners.items():
-            where = f"{entry.file}: {name}"
+            where = f"{self.file}: {name}"
             check_tensors(where, "input", entry.inputs, _described(runner.get_input_details()), _fits)
             check_tensors(where, "output", entry.outputs, _described(runner.get_output_details()), _fits)
         for tensor in (*entry.inputs, *entry.outputs):
             if tensor.scale is not None:
-                raise ArtifactError(
-                    f"{entry.file}: {tensor.name} is quantized: only float tensors are served"
-                )
+                raise ArtifactError(f"{self.file}: {tensor.name} is quantized: only float tensors are served")
         self._buffers: dict[str, dict[str, Array]] = {name: {} for name in self._runners}
         self.shapes = {name: _shapes(runner.get_input_details()) for name, runner in self._runners.items()}
 

@@ -9,7 +9,7 @@ from edge_las.runtime.options import add_signature_argument
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("file", metavar="FILE", help="packed artifact")
-    parser.add_argument("folder", metavar="DIR", help="folder to make; must not be there yet")
+    parser.add_argument("folder", metavar="DIR", help="folder to make; replaced if it is an artifact")
     add_signature_argument(parser)
 
 

@@ -54,13 +54,28 @@ def test_a_signature_travels_along(signed, tmp_path):
     assert contents(tmp_path / "again") == contents(signed)
 
 
-def test_there_and_back(folder, tmp_path, capsys):
+def test_there_and_back(folder, tmp_path):
     file, again = tmp_path / "model.tar", tmp_path / "again"
     assert main(["pack", str(folder), str(file)]) == 0
     assert main(["unpack", str(file), str(again)]) == 0
     assert contents(again) == contents(folder)
-    assert main(["unpack", str(file), str(again)]) == 2
-    assert "again: exists, it is not replaced" in capsys.readouterr().err
+
+
+def test_an_earlier_artifact_is_replaced_and_nothing_else(folder, tmp_path, capsys):
+    file, again = tmp_path / "model.tar", tmp_path / "again"
+    for _ in range(2):
+        assert main(["pack", str(folder), str(file)]) == 0
+        assert main(["unpack", str(file), str(again)]) == 0
+    assert contents(again) == contents(folder)
+    thesis, letters = tmp_path / "thesis.txt", tmp_path / "letters"
+    thesis.write_text("manifest.sha256 and other hashes")
+    letters.mkdir()
+    (letters / "one.txt").touch()
+    assert main(["pack", str(folder), str(thesis)]) == 2
+    assert "thesis.txt: exists and is no packed artifact; it is not replaced" in capsys.readouterr().err
+    assert main(["unpack", str(file), str(letters)]) == 2
+    assert "letters: exists and is no artifact; it is not replaced" in capsys.readouterr().err
+    assert thesis.read_text().startswith("manifest") and (letters / "one.txt").exists()
 
 
 def test_the_same_artifact_gives_the_same_bytes(folder, tmp_path):
