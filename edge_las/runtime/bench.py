@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     # Opened first: minutes of measuring are not lost to a folder that is not there.
     with whole_file(args.json) if args.json else nullcontext() as file:
         report = _report(args)
-        print("\n".join(table(report)))
         if file is not None:
             file.write(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n")
+    print("\n".join(table(report)))
     if earlier is None:
         return 0
     ratios = dict(compare(earlier, report))
