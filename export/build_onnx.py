@@ -9,7 +9,7 @@ from edge_las.manifest import EngineEntry
 from edge_las.train.model import LasModel
 from export.calibration import Feed
 from export.graphs import listener_graph, speller_graph
-from export.quantize import LISTENER_PLAN, SPELLER_PLAN, Observer, QuantizeConfig, quantize
+from export.quantize import LISTENER_PLAN, SPELLER_PLAN, TENSORRT_PLAN, Observer, QuantizeConfig, quantize
 from export.to_onnx import describe, export_onnx, shorten, strip
 
 LISTENER, SPELLER = "listener", "speller"
@@ -39,22 +39,24 @@ def build_float16(float_folder: Path, folder: Path) -> EngineEntry:
 
 
 def observe(
-    float_folder: Path, feeds: Iterable[tuple[list[Feed], list[Feed]]], config: QuantizeConfig
-) -> dict[str, Observer]:
+    float_folder: Path, feeds: Iterable[tuple[list[Feed], list[Feed]]], config: QuantizeConfig,
+    precision: str = "int8",
+) -> dict[str, Observer]:  # fmt: skip
     """Measure the ranges of both float files on `feeds`, those of each clip."""
-    listener = Observer(float_folder / f"{LISTENER}.onnx", LISTENER_PLAN, config)
-    speller = Observer(float_folder / f"{SPELLER}.onnx", SPELLER_PLAN, config)
+    plans = (LISTENER_PLAN, SPELLER_PLAN) if precision == "int8" else (TENSORRT_PLAN, TENSORRT_PLAN)
+    listener = Observer(float_folder / f"{LISTENER}.onnx", plans[0], config)
+    speller = Observer(float_folder / f"{SPELLER}.onnx", plans[1], config)
     for chunks, steps in feeds:
         listener.see(chunks)
         speller.see(steps)
     return {LISTENER: listener, SPELLER: speller}
 
 
-def build_int8(observers: dict[str, Observer], folder: Path) -> EngineEntry:
+def build_int8(observers: dict[str, Observer], folder: Path, precision: str = "int8") -> EngineEntry:
     """Write listener.int8.onnx and speller.int8.onnx."""
     for name, observer in observers.items():
         quantize(observer, folder / f"{name}.int8.onnx")
-    return _entry("int8", folder, ".int8.onnx")
+    return _entry(precision, folder, ".int8.onnx")
 
 
 def _entry(precision: str, folder: Path, suffix: str) -> EngineEntry:

@@ -10,7 +10,9 @@ from export.parity import ParityConfig
 from export.quantize import QuantizeConfig
 
 ENGINES = ("onnx", "tflite")
-PRECISIONS = ("int8", "float16", "float")
+PRECISIONS = ("int8", "tensorrt", "float16", "float")
+# Those with int8 in them, which are calibrated.
+CALIBRATED = ("int8", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -51,5 +53,5 @@ class ExportConfig:
             raise ConfigError(f"report is of what int8 costs, precision is {self.precision!r}")
         if self.report and not self.report.parent.is_dir():
             raise ConfigError(f"{self.report}: no such folder to write to")
-        if self.precision == "float16" and self.engines != ("onnx",):
-            raise ConfigError("precision is 'float16', which is for engine onnx alone")
+        if self.precision in ("float16", "tensorrt") and self.engines != ("onnx",):
+            raise ConfigError(f"precision is {self.precision!r}, which is for engine onnx alone")

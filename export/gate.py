@@ -72,15 +72,16 @@ def _prove_rounded(
     progress: Progress,
 ) -> dict[str, float]:  # fmt: skip
     """Compare a form with the float ONNX graphs by value, and int8 with its engine's own by speed."""
-    engine, is_int8 = form.engine.name, _precision(form) == "int8"
-    if not is_int8:
+    engine, precision = form.engine.name, _precision(form)
+    if precision == "float16":
         config = replace(config, min_snr_db=config.min_float16_snr_db)
     found = check_rounded(reference.form("onnx"), form, clips, config)
     progress(
         f"{form.label}: encoded frames {found['encoded_snr_db']:.1f} dB above rounding, "
         f"Speller's probabilities {found['speller_distance']:.3f} off"
     )
-    if not is_int8:
+    # What is for GPUs runs in float here: its speed can't be proved.
+    if precision != "int8":
         return found
     if engine == "onnx":
         check_kernels(form.label, released.folder, released.manifest.engines[engine])

@@ -1,6 +1,7 @@
 """Float ONNX graphs to static int8: measured ranges, weights per channel, everything heavy in integers.
 
-Weights are S8 and activations U8: x86 has no fused kernels for S8S8, ARM has both.
+Weights are S8 and activations U8: x86 has no fused kernels for S8S8, ARM has both. TensorRT takes nothing but
+S8 with zero points of 0, and biases in float.
 """
 
 import contextlib
@@ -38,6 +39,8 @@ class Plan:
     """What of a graph becomes int8: the nodes of these operators."""
 
     operators: tuple[str, ...]
+    # As TensorRT wants it: only what goes into a layer is rounded, its fusions do the rest.
+    symmetric: bool = False
 
     def nodes(self, model: onnx.ModelProto) -> list[onnx.NodeProto]:
         """List the nodes to quantize."""
@@ -50,6 +53,7 @@ LISTENER_PLAN = Plan(("Conv", "Gemm", "Relu"))
 # Of the attention tanh, softmax and the sum of encoded frames stay float: with that
 # sum in int8, small weights round to nothing, and the attention moved ten times as far (0.043, not 0.0045).
 SPELLER_PLAN = Plan(("Conv", "Gemm", "Gather"))
+TENSORRT_PLAN = Plan(("Conv", "Gemm"), symmetric=True)
 
 
 class Observer:
@@ -60,7 +64,7 @@ class Observer:
         from onnxruntime.quantization.calibrate import create_calibrator
 
         self.model = onnx.shape_inference.infer_shapes(onnx.load(str(source)))
-        self.nodes = plan.nodes(self.model)
+        self.nodes, self.symmetric = plan.nodes(self.model), plan.symmetric
         methods = {
             "minmax": CalibrationMethod.MinMax,
             "percentile": CalibrationMethod.Percentile,
@@ -89,7 +93,7 @@ class Observer:
 
 def quantize(observer: Observer, target: Path) -> onnx.ModelProto:
     """Write the int8 form of the graph that was observed."""
-    quantized = quantize_nodes(observer.model, observer.nodes, observer.ranges())
+    quantized = quantize_nodes(observer.model, observer.nodes, observer.ranges(), observer.symmetric)
     strip(quantized)
     shorten(quantized)
     onnx.checker.check_model(quantized, full_check=True)
@@ -116,24 +120,30 @@ class _Reader:
         return next(self._feeds, None)
 
 
-def quantize_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto], ranges: Any) -> onnx.ModelProto:
+def quantize_nodes(
+    model: onnx.ModelProto, nodes: list[onnx.NodeProto], ranges: Any, symmetric: bool = False
+) -> onnx.ModelProto:
     """Give a graph in which these nodes are int8; `model` stays as it is."""
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     operators = sorted({node.op_type for node in nodes})
+    # Outputs of Gemm go on in float: gates, keys and log probs come straight from the 32-bit sums.
+    options: dict[str, Any] = {"OpTypesToExcludeOutputQuantization": ["Gemm"]}
+    if symmetric:
+        options = {"ActivationSymmetric": True, "QuantizeBias": False}
+        options["OpTypesToExcludeOutputQuantization"] = operators
     quantizer = QDQQuantizer(
         copy.deepcopy(model),
         True,  # weights per channel
         False,  # 8 bits of weights, not 7
         QuantType.QInt8,
-        QuantType.QUInt8,
+        QuantType.QInt8 if symmetric else QuantType.QUInt8,
         ranges,
         [node.name for node in nodes],
         [],
         operators,
-        # Outputs of Gemm go on in float: gates, keys and log probs come straight from the 32-bit sums.
-        {"OpTypesToExcludeOutputQuantization": ["Gemm"]},
+        options,
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()

@@ -23,7 +23,7 @@ from export.calibration import (
     feeds_of,
     list_hash,
 )
-from export.config import ExportConfig
+from export.config import CALIBRATED, ExportConfig
 from export.gate import Built, prove
 from export.package import describe_artifact, describe_origin, measured, seal
 from export.rates import max_tokens_per_s
@@ -67,7 +67,7 @@ def export(
         need_tools()
     config = _completed(config, source)
     key = load_private_key(config.sign) if config.sign else None
-    clips = choose(source.recordings, config.calibration) if config.precision == "int8" else []
+    clips = choose(source.recordings, config.calibration) if config.precision in CALIBRATED else []
     with _one_thread(), tempfile.TemporaryDirectory() as scratch, staged(out) as folder:
         # The float ONNX graphs are what every other form is measured against.
         engines = tuple(dict.fromkeys(("onnx", *config.engines)))
@@ -146,7 +146,9 @@ def _quantize(
     for engine in config.engines:
         feeds = _feeds(source, clips, config, engine, progress)
         if engine == "onnx":
-            entries[engine] = build_int8(observe(reference, feeds, config.quantize), folder)
+            entries[engine] = build_int8(
+                observe(reference, feeds, config.quantize, config.precision), folder, config.precision
+            )
         else:
             entries[engine] = build_int8_tflite(reference, folder, feeds)
     return entries

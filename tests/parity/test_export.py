@@ -59,8 +59,33 @@ def test_float16_is_half_as_large_and_hears_nearly_the_same(tiny_float: Tiny, tm
     halves, floats = Recognizer.load(folder), Recognizer.load(tiny_float[0])
     # Random weights: between equal guesses rounding decides, so a few characters may differ.
     assert cer([floats.transcribe(chirps(5, 3.0)).text], [halves.transcribe(chirps(5, 3.0)).text]) < 0.25
-    with pytest.raises(ConfigError, match="precision is 'float16', which is for engine onnx alone"):
-        ExportConfig(precision="float16", engines=("onnx", "tflite"))
+    for precision in ("float16", "tensorrt"):
+        with pytest.raises(ConfigError, match=f"precision is '{precision}', which is for engine onnx alone"):
+            ExportConfig(precision=precision, engines=("onnx", "tflite"))
+
+
+def test_tensorrt_gets_what_it_takes(tmp_path: Path) -> None:
+    """Its structure only: TensorRT can't run here. Values are proved, in ONNX Runtime's float kernels."""
+    manifest = make_artifact(tmp_path / "model", "tensorrt")
+    assert manifest.engines["onnx"].precision == "tensorrt"
+    assert manifest.parity["onnx tensorrt"]["encoded_snr_db"] > 10.0
+    assert Recognizer.load(tmp_path / "model").transcribe(chirps(5, 1.8)).text
+    for name, layers in (("listener.int8.onnx", 4 + 5 * 3 - 1 + 2), ("speller.int8.onnx", 6)):
+        graph = onnx.load(str(tmp_path / "model" / name)).graph
+        constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        maker = {value: node for node in graph.node for value in node.output}
+        heavy = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+        for node in heavy:
+            data, weight = (maker[value] for value in node.input[:2])
+            # Rounded right before, weights stored in int8 with a scale for each channel, the bias in float.
+            assert data.op_type == weight.op_type == "DequantizeLinear"
+            assert maker[data.input[0]].op_type == "QuantizeLinear"
+            assert constants[weight.input[0]].dtype == np.int8
+            assert constants[node.input[2]].dtype == np.float32 if len(node.input) > 2 else True
+        rounding = [node for node in graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+        for zero_point in (constants[node.input[2]] for node in rounding):
+            assert zero_point.dtype == np.int8 and not zero_point.any()
+        assert len(heavy) == layers and all(constants[node.input[1]].min() > 0.0 for node in rounding)
 
 
 def test_every_heavy_operation_is_int8(tiny_int8: Tiny, tmp_path: Path) -> None:
@@ -162,7 +187,7 @@ def assert_report(path: Path) -> None:
         ({"checkpoint": "nowhere"}, "config.json: no such file or directory"),
         ({"--calibrate": "nowhere"}, "nowhere: neither manifest.tsv nor index.tsv is there"),
         ({"--engines": "tensorrt"}, "engine is 'tensorrt', must be one of onnx"),
-        ({"--precision": "int3"}, "precision is 'int3', must be one of int8, float16, float"),
+        ({"--precision": "int3"}, "precision is 'int3', must be one of int8, tensorrt, float16, float"),
         ({"--report": "nowhere/layers.md"}, "nowhere/layers.md: no such folder to write to"),
         ({"--report": "x.md", "--precision": "float"}, "report is of what int8 costs, precision is 'float'"),
         ({"--sign": "no.pem"}, "no.pem: no such file or directory"),
