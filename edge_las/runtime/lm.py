@@ -19,6 +19,8 @@ from edge_las.textfiles import read_lines
 from edge_las.tokens import normalize_text
 
 _TABLE, _TRAIN = ".tsv", "train"
+# Shorter texts are words that everybody says: leaving them out would teach that nobody does.
+_SENTENCE_WORDS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     # fmt: off
     add("texts", nargs="+", metavar="TEXT",
-        help="files with a sentence a line; of a .tsv with text and split those of train, and what its other "
-        "splits hold is left out everywhere")
+        help="files with a sentence a line; of a .tsv with text and split those of train, and sentences of its "
+        "other splits are left out everywhere")
     add("--out", default=NGRAM_NAME, metavar="FILE", help=f"default: {NGRAM_NAME}")
     add("--model", metavar="DIR", help="whose tokens to count (default: the bundled model)")
     add("--into", type=Path, metavar="DIR",
@@ -80,7 +82,10 @@ def read_sentences(paths: Sequence[str]) -> Iterator[str]:
     """
     tables = {path: list(_rows(path)) for path in paths if path.endswith(_TABLE)}
     kept_back = {
-        sentence for path, rows in tables.items() for sentence in _normalized(path, rows, wanted=False)
+        sentence
+        for path, rows in tables.items()
+        for sentence in _normalized(path, rows, wanted=False)
+        if len(sentence.split()) >= _SENTENCE_WORDS
     }
     for path in paths:
         lines = tables.get(path) or [

@@ -33,9 +33,7 @@ def write_wav(path, samples):
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """A folder that loads as the tone recognizer."""
-    target = "tests.runtime.tone_engine:ToneEngine"
-    monkeypatch.setattr("edge_las.runtime.engine._ENGINES", {"onnx": (target, "onnx")})
-    return str(tones.write_artifact(tmp_path / "model"))
+    return str(tones.loadable_artifact(tmp_path / "model", monkeypatch))
 
 
 def test_text_of_several_files(model, tmp_path, capsys):
@@ -243,11 +241,13 @@ def test_the_command_survives_a_closed_pipe(tmp_path):
 
 
 def test_sentences_kept_for_testing_are_left_out(tmp_path):
-    (tmp_path / "a.txt").write_text("One two.\nthree\nfour\n")
-    rows = "id\ttext\tsplit\n1\ttwo\ttrain\n2\tfour\tdev\n3\tfour\ttrain\n4\tthree!\ttest\n"
+    (tmp_path / "a.txt").write_text("One two.\nthree three three\nfour\n")
+    texts = (("two", "train"), ("four", "dev"), ("one two four", "train"), ("Three three, three!", "test"))
+    rows = "id\ttext\tsplit\n" + "".join(f"x\t{text}\t{split}\n" for text, split in texts)
     (tmp_path / "m.tsv").write_text(rows)
     paths = [str(tmp_path / name) for name in ("a.txt", "m.tsv")]
-    assert list(read_sentences(paths)) == ["one two", "two"]
+    # Single words are nothing to be kept apart.
+    assert list(read_sentences(paths)) == ["one two", "four", "two", "one two four"]
     (tmp_path / "m.tsv").write_text("text\tspeaker\none\tx\n")
     with pytest.raises(ConfigError, match=r"m\.tsv: has no columns text and split"):
         list(read_sentences(paths))
