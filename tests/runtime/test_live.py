@@ -217,9 +217,7 @@ def test_text_lines_on_a_terminal_and_without_one():
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """A folder that loads as the tone recognizer."""
-    target = "tests.runtime.tone_engine:ToneEngine"
-    monkeypatch.setattr("edge_las.runtime.engine._ENGINES", {"onnx": (target, "onnx")})
-    return str(tones.write_artifact(tmp_path / "model"))
+    return str(tones.loadable_artifact(tmp_path / "model", monkeypatch))
 
 
 def test_listen_to_a_file(model, tmp_path, capsys):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edge_las.artifact import (
     CalibrationEntry,
@@ -173,3 +174,10 @@ def write_artifact(folder: Path) -> Path:
     described = manifest()
     write_manifest(folder, replace(described, files=describe_files(folder, described.files)))
     return folder
+
+
+def loadable_artifact(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write an artifact folder that loads as the recognizer of tones."""
+    engines = {"onnx": (f"{ToneEngine.__module__}:{ToneEngine.__name__}", "onnx")}
+    monkeypatch.setattr("edge_las.runtime.engine._ENGINES", engines)
+    return write_artifact(folder)

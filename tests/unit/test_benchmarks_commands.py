@@ -68,8 +68,7 @@ def test_fitted_tests_refuse_noise_and_strangers():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    engines = {"onnx": ("tests.runtime.tone_engine:ToneEngine", "onnx")}
-    monkeypatch.setattr("edge_las.runtime.engine._ENGINES", engines)
+    tones.loadable_artifact(tmp_path / "model", monkeypatch)
     rows = ["id\tdataset\tspeaker\tsplit\ttext\tpath\tseconds"]
     for word in ("one", "two", "four"):
         write_wav(tmp_path / f"{word}.wav", say(word))
@@ -82,7 +81,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_command_writes_what_it_fits(folder, capsys):
-    model = tones.write_artifact(folder / "model")
+    model = folder / "model"
     options = ["--model", str(model), "--speech", str(folder), "--noise", str(folder / "noise")]
     options += ["--set", "tones", "--write", "--json", str(folder / "out.json")]
     assert commands.main(options) == 0
@@ -106,7 +105,7 @@ def test_a_single_word_is_no_set(folder, capsys):
     table = folder / "manifest.tsv"
     table.write_text("\n".join(table.read_text().splitlines()[:2]) + "\n")
     assert len(load_recordings(folder, RATE)) == 1
-    model = tones.write_artifact(folder / "model")
+    model = folder / "model"
     options = ["--model", str(model), "--speech", str(folder), "--noise", str(folder / "noise")]
     assert commands.main([*options, "--set", "tones"]) == 2
     assert "tones has one word, at least two are needed" in capsys.readouterr().err

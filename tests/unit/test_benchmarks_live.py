@@ -36,10 +36,7 @@ def test_the_loop_shows_what_was_said():
 
 
 def test_the_command_measures_speech_and_noise(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "edge_las.runtime.engine._ENGINES", {"onnx": ("tests.runtime.tone_engine:ToneEngine", "onnx")}
-    )
-    model = tones.write_artifact(tmp_path / "model")
+    model = tones.loadable_artifact(tmp_path / "model", monkeypatch)
     write_wav(tmp_path / "a.wav", say("one two"))
     row = f"a\ttones\ts\tdev\tone two\ta.wav\t{say('one two').size / RATE}"
     (tmp_path / "manifest.tsv").write_text(f"id\tdataset\tspeaker\tsplit\ttext\tpath\tseconds\n{row}\n")

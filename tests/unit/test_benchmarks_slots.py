@@ -58,9 +58,7 @@ def test_digits_are_a_task_of_any_length() -> None:
 
 
 def test_the_command_measures_real_sounds_in_noise(tmp_path, monkeypatch, capsys) -> None:
-    engines = {"onnx": ("tests.runtime.tone_engine:ToneEngine", "onnx")}
-    monkeypatch.setattr("edge_las.runtime.engine._ENGINES", engines)
-    model = tones.write_artifact(tmp_path / "model")
+    model = tones.loadable_artifact(tmp_path / "model", monkeypatch)
     rows = ["id\tdataset\tspeaker\tsplit\ttext\tpath\tseconds"]
     for number, text in enumerate(("one two four one", "four four one two")):
         write_wav(tmp_path / f"{number}.wav", say(text))

@@ -39,9 +39,7 @@ def test_every_setting_changes_the_named_thing_only():
 
 @pytest.fixture
 def options(tmp_path, monkeypatch):
-    engines = {"onnx": ("tests.runtime.tone_engine:ToneEngine", "onnx")}
-    monkeypatch.setattr("edge_las.runtime.engine._ENGINES", engines)
-    model = tones.write_artifact(tmp_path / "model")
+    model = tones.loadable_artifact(tmp_path / "model", monkeypatch)
     rows = ["id\tdataset\tspeaker\tsplit\ttext\tpath\tseconds"]
     for name, text in (("a", "one two"), ("b", " ".join(["four"] * 16))):
         write_wav(tmp_path / f"{name}.wav", say(text))
