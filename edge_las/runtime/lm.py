@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     # fmt: off
     add("texts", nargs="+", metavar="TEXT",
-        help="files with a sentence a line; of a .tsv with text and split those of train, and sentences of its "
-        "other splits are left out everywhere")
+        help="files with a sentence a line; of a .tsv with text and split those of train, sentences of its "
+        "other splits being left out everywhere")
     add("--out", default=NGRAM_NAME, metavar="FILE", help=f"default: {NGRAM_NAME}")
     add("--model", metavar="DIR", help="whose tokens to count (default: the bundled model)")
     add("--into", type=Path, metavar="DIR",
