@@ -186,7 +186,7 @@ def test_scores_of_intents() -> None:
 
 
 def results(own: dict[str, float], peer: dict[str, float]) -> dict[str, Any]:
-    systems = {"edge-las": own, "edge-las-forced": own, "whisper-greedy": peer}
+    systems = {"edge-las": own, "edge-las-grammar": own, "whisper-greedy": peer}
     found = {"commands": True, "of_intents": False, "snr_db": None, "systems": systems}
     titles = {name: SYSTEMS[name].title for name in systems}
     return {"titles": titles, "sets": {"words": found}}
