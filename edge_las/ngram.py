@@ -71,7 +71,7 @@ class NgramModel:
         found = [token]
         for level, parent in zip(self.levels[1:-1], context, strict=False):
             key = parent * self.vocabulary + token
-            place = int(np.searchsorted(level.keys, key))
+            place = int(level.keys.searchsorted(key))
             if place == len(level.keys) or level.keys[place] != key:
                 break
             found.append(place)
@@ -82,9 +82,7 @@ class NgramModel:
         result = self.levels[0].log_probs.astype(np.float64)
         for below, level, parent in zip(self.levels, self.levels[1:], context, strict=False):
             result += below.backoffs[parent]
-            first, last = np.searchsorted(
-                level.keys, [parent * self.vocabulary, (parent + 1) * self.vocabulary]
-            )
+            first, last = level.keys.searchsorted([parent * self.vocabulary, (parent + 1) * self.vocabulary])
             result[level.keys[first:last] % self.vocabulary] = level.log_probs[first:last]
         return result
 

@@ -31,6 +31,7 @@ class NgramScorer:
         self._weight = weight
         self._start = model.context([sos_id])
         self._cache: dict[tuple[int, ...], npt.NDArray[np.float64]] = {}
+        self._after: dict[tuple[tuple[int, ...], int], tuple[int, ...]] = {}
 
     def initial_state(self) -> tuple[int, ...]:
         """Return the context of the beginning."""
@@ -50,4 +51,10 @@ class NgramScorer:
 
     def advance(self, state: tuple[int, ...], token: int) -> tuple[int, ...]:
         """Return the context after token."""
-        return self._model.extend(state, token)
+        found = self._after.get((state, token))
+        if found is None:
+            found = self._model.extend(state, token)
+            if len(self._after) >= _MOST_CONTEXTS:
+                self._after.clear()
+            self._after[state, token] = found
+        return found
