@@ -110,7 +110,7 @@ def allowed(errors: Counts, sizes: Counts, bar: float) -> float:
     """Give what a rate, errors by sizes of each recording, may be: `bar`, or what chance makes of none.
 
     Chance is a multiple of the standard error of the ratio, which a paired bootstrap over recordings would
-    give too (Cochran, Sampling Techniques, section 2.11; Bisani & Ney 2004). One recording tells nothing.
+    give too (Cochran 1977, Sampling Techniques, chapter 6; Bisani & Ney 2004). One recording tells nothing.
     """
     count = len(errors)
     if count < 2:

@@ -27,12 +27,12 @@ class Decoded:
 
 
 def read_dev(recordings: Sequence[Recording], per_set: int, set_samples: int) -> list[Spoken]:
-    """Read up to `per_set` recordings of each data set, of `set_samples` samples together, sets in turn.
+    """Read up to `per_set` recordings with words of each data set, of about `set_samples` samples together.
 
     Of a set with longer recordings there are fewer, so that short ones, of which it takes many to tell two
     error rates apart, don't wait for them.
     """
-    dev = held_out(recordings, len(recordings))
+    dev = [recording for recording in held_out(recordings, len(recordings)) if recording.text.strip()]
     chosen = []
     for dataset in sorted({recording.dataset for recording in dev}):
         room = set_samples

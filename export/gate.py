@@ -62,6 +62,8 @@ def prove(
     if config.clips:
         room = int(config.set_seconds * released.manifest.features.sample_rate)
         spoken = read_dev(recordings, config.clips, room)
+        if not spoken:
+            raise ConfigError("no recording with words to prove the artifact on")
         for label, found in _prove_texts(reference, released, torch_form, spoken, config, progress).items():
             results[label] = {**results.get(label, {}), **found}
     return results
