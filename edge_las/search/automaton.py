@@ -44,8 +44,11 @@ class Automaton:
         self._letters = [{str(arc[0]) for arc in arcs if _is_letter(arc)} for arcs in grammar.nodes]
         self._frames: list[tuple[int, str, int, int]] = [(-1, "", -1, 0)]
         self._frame_ids: dict[tuple[int, str, int], int] = {}
-        self._states: list[tuple[_Paths, bool]] = []
-        self._state_ids: dict[tuple[frozenset[_Config], bool], int] = {}
+        # A state is the configs it may be in, by number: large grammars visit tens of thousands.
+        self._configs: list[_Config] = []
+        self._config_ids: dict[_Config, int] = {}
+        self._states: list[tuple[tuple[int, ...], bool]] = []
+        self._state_ids: dict[tuple[tuple[int, ...], bool], int] = {}
         self._moves: dict[tuple[int, str], int] = {}
         self._lock = threading.RLock()
         self._first: list[tuple[_Config, _Tags]] = [((grammar.starts[0], 0, _BETWEEN), None)]
@@ -69,7 +72,7 @@ class Automaton:
         if found is not None:
             return found
         with self._lock:
-            paths, ended = self._advance(self._states[state][0], character, 0)
+            paths, ended = self._advance(dict.fromkeys(self._configs_of(state)), character, 0)
             found = self._state(paths, ended is not None)
             self._moves[state, character] = found
         return found
@@ -89,7 +92,7 @@ class Automaton:
     def continuations(self, state: int) -> set[str]:
         """Return the characters that lead on; ANY among them stands for all letters."""
         found: set[str] = set()
-        for node, _, place in self._states[state][0]:
+        for node, _, place in self._configs_of(state):
             found |= {WORD_MARK} if place == _BETWEEN else self._letters[node]
         return found
 
@@ -115,11 +118,19 @@ class Automaton:
     def _state(self, paths: _Paths, ended: bool) -> int:
         if not paths and not ended:
             return OUTSIDE
-        key = frozenset(paths), ended
+        for config in paths:
+            if config not in self._config_ids:
+                self._config_ids[config] = len(self._configs)
+                self._configs.append(config)
+        numbers = tuple([self._config_ids[config] for config in paths])
+        key = tuple(sorted(numbers)), ended
         if key not in self._state_ids:
             self._state_ids[key] = len(self._states)
-            self._states.append((dict.fromkeys(paths), ended))
+            self._states.append((numbers, ended))
         return self._state_ids[key]
+
+    def _configs_of(self, state: int) -> list[_Config]:
+        return [self._configs[number] for number in self._states[state][0]]
 
     def _advance(
         self, paths: _Paths, character: str, position: int

@@ -34,9 +34,9 @@ class GrammarScorer(TableScorer):
 
     def followers(self, state: int) -> tuple[IntArray, IntArray]:
         """List the tokens that may follow in the grammar, and the states they lead to; <eos> is not told."""
-        states = self._table(state)[1]
-        tokens = np.flatnonzero(states != OUTSIDE)
-        return tokens, states[tokens]
+        led = [(token, self._automaton.walk(state, self._pieces[token])) for token in self._candidates(state)]
+        found = np.array([pair for pair in led if pair[1] != OUTSIDE], dtype=np.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
 
     def _make_table(self, state: int) -> Table:
         left = 0.0 if state == OUTSIDE else self._cost

@@ -26,9 +26,8 @@ def rescore(
         return []
     spelled, frames = _spell(speller, config, sentences)
     log_probs = np.nansum(spelled, axis=1)
-    totals = log_probs + 0.0
+    totals = (1.0 - config.ctc_weight) * log_probs
     if config.ctc_weight:
-        totals = (1.0 - config.ctc_weight) * log_probs
         totals += config.ctc_weight * ctc_sums(ctc_log_probs, sentences, config.blank_id)
     hypotheses = []
     for row, sentence in enumerate(sentences):

@@ -33,6 +33,10 @@ class SentenceGraph:
         self._may_end = np.zeros(64, dtype=bool)
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        """Count the nodes known so far."""
+        return len(self._states)
+
     @property
     def tokens(self) -> IntArray:
         """The token of each node; ROOT has -1."""

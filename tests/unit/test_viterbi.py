@@ -7,6 +7,7 @@ import pytest
 from fake_speller import EOS, HashedSpeller
 
 from edge_las.grammar import ANY, SPACE, GrammarBuilder, phrases_grammar
+from edge_las.runtime import constraint
 from edge_las.search.automaton import Automaton
 from edge_las.search.closed import search_sentences
 from edge_las.search.config import BeamConfig
@@ -102,6 +103,17 @@ def test_a_graph_may_be_shared_by_threads() -> None:
     shared = phrases(*texts)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda x: best_sentences(shared, x, 3, BLANK), inputs)) == alone
+
+
+def test_a_graph_that_has_grown_large_is_begun_anew(monkeypatch) -> None:
+    monkeypatch.setattr(constraint, "_MOST_NODES", 10)
+    grammar = phrases_grammar(["abc", "cba", "a b c"], LETTERS, "en")
+    held = constraint.Constraint(grammar, TOKENS, constraint.ConstraintConfig())
+    first = held.sentences
+    found = best_sentences(first, random_log_probs(12, 1), 3, BLANK)
+    assert len(found) == 3 and len(first) > 10
+    assert held.sentences is not first and len(held.sentences) == 1
+    assert best_sentences(held.sentences, random_log_probs(12, 1), 3, BLANK) == found
 
 
 def test_rescoring_joins_speller_head_and_scorers() -> None:
