@@ -9,7 +9,7 @@ APT_PACKAGES = libportaudio2 espeak-ng flite pulseaudio pulseaudio-utils libasou
 PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES = edge_las export benchmarks tests
 
-.PHONY: demo test lint typecheck pytest emulated instructions confidence model-card peers apt clean
+.PHONY: demo test lint typecheck pytest emulated instructions language-model confidence model-card peers apt clean
 
 # Real recordings through the bundled model, with nothing installed but what a device needs.
 demo: .venv-demo/installed
@@ -50,6 +50,16 @@ confidence: .venv/installed
 		--json $(RESULTS)/confidence.json
 	$(MEASURE).commands --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --write \
 		--json $(RESULTS)/commands.json
+
+# Before that, `make language-model LITERATURE=FILE` (a sentence a line) gives it one of general English and commands.
+LM_WEIGHT ?= 0.3
+language-model: .venv/installed
+	$(if $(and $(SPEECH),$(LITERATURE)),,$(error make language-model needs SPEECH=DIR and LITERATURE=FILE))
+	mkdir -p $(RESULTS)
+	.venv/bin/python -m edge_las.domain.corpora --literature $(LITERATURE) --out $(RESULTS)/texts.tsv
+	cut -f1 $(RESULTS)/texts.tsv > $(RESULTS)/texts.txt
+	.venv/bin/python -m edge_las lm $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --order 7 --min-count 6 \
+		--into $(MODEL) --weight $(LM_WEIGHT)
 
 model-card: .venv/installed
 	$(if $(SPEECH),,$(error make model-card needs SPEECH=DIR, a folder with manifest.tsv))
