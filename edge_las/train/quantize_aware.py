@@ -137,16 +137,18 @@ def _weights(model: LasModel) -> list[list[Tensor]]:
 
 
 def _round_activations(listener: CompactListener) -> None:
-    """Round where the exported graph does: what enters a convolution or an addition, and what is encoded."""
-    _round_input(listener.stem_in)
-    _round_input((*listener.stem, listener.down)[0])
-    _round_input(listener.blocks[0])
+    """Round where the exported graph does: what enters and leaves a convolution, not sums on their way."""
+    for convolution in (listener.stem_in, listener.down, listener.out):
+        _round_input(convolution)
+    # What begins a residual stream has left a convolution.
+    for first in (*listener.stem[:1], listener.blocks[0]):
+        _round_input(first)
     for block in (*listener.stem, *listener.blocks):
         assert isinstance(block, SeparableBlock)
+        _round_input(block.depthwise.conv)
         _round_input(block.widen)
         _round_input(block.narrow)
         _round_output(block.norm2)
-        _round_output(block)
     # Not at out_norm: the intermediate layer passes there too, in training alone.
     _round_output(listener)
 
