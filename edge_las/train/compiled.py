@@ -8,7 +8,9 @@ depthwise convolution and one reduction, where the library's own took ten times 
 import functools
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -74,6 +76,8 @@ def compile_training(model: LasModel) -> None:
         raise ConfigError("optim.compiled is for the compact Listener only")
     if shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ConfigError("optim.compiled needs a C++ compiler: install g++, or set CXX to yours")
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        raise ConfigError("optim.compiled needs Python's headers: install python3-dev")
     model.listener.training_pass = CompiledPass(model.listener)
     model.speller.training_pass = functools.partial(compiled_speller.teacher_forced, model.speller)
 

@@ -1,8 +1,11 @@
 """The compiled training pass computes what the Listener computes, and the steps of Muon are orthogonal."""
 
 import shutil
+import sys
+import sysconfig
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,7 +30,11 @@ MODEL = ModelConfig(
     ),
     speller=SpellerConfig(embedding_dim=8, hidden=16, attention_dim=8),
 )
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++: TorchInductor can't compile")
+HEADERS = Path(sysconfig.get_paths()["include"]) / "Python.h"
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None or not HEADERS.exists(),
+    reason="no g++ or no Python.h: TorchInductor can't compile",
+)
 
 
 def taught(model: LasModel, features: Tensor, lengths: Tensor, precise: bool) -> tuple[Tensor, ...]:
@@ -94,6 +101,10 @@ def test_what_the_compiled_pass_cannot_do_is_said(monkeypatch) -> None:
         compile_training(LasModel(replace(MODEL, compact=replace(MODEL.compact, dropout=0.1)), 28))
     with pytest.raises(ConfigError, match="compact Listener only"):
         compile_training(LasModel(replace(MODEL, listener="pyramid"), 28))
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": "nowhere"})
+    monkeypatch.setenv("CXX", sys.executable)  # a program that is there
+    with pytest.raises(ConfigError, match="headers"):
+        compile_training(LasModel(MODEL, 28))
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ConfigError, match="C\\+\\+ compiler"):
         compile_training(LasModel(MODEL, 28))
