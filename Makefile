@@ -5,7 +5,7 @@ SPEECH ?= $(wildcard ../shared/speech/manifest.tsv)
 # Given as the folder or as the manifest in it.
 SPEECH_DIR = $(patsubst %/manifest.tsv,%,$(SPEECH))
 APT_PACKAGES = libportaudio2 espeak-ng flite pulseaudio pulseaudio-utils libasound2-plugins \
-	qemu-user-static qemu-user mmdebstrap gcc libc6-dev
+	qemu-user-static qemu-user mmdebstrap g++ libc6-dev
 PIP = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES = edge_las export benchmarks tests
 
