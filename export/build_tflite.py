@@ -9,7 +9,14 @@ from edge_las.train.model import LasModel
 from export.build_onnx import LISTENER, SPELLER
 from export.calibration import Feed
 from export.graphs import listener_graph
-from export.quantize_tflite import LISTENER_PLAN, SPELLER_PLAN, TfliteObserver, quantize_tflite
+from export.quantize import QuantizeConfig
+from export.quantize_tflite import (
+    LISTENER_PLAN,
+    MOST_CALLS,
+    SPELLER_PLAN,
+    TfliteObserver,
+    quantize_tflite,
+)
 from export.to_tflite import LISTENER_SIGNATURE, describe_tflite, export_tflite, speller_graphs
 
 
@@ -24,10 +31,12 @@ def build_float_tflite(
 
 
 def build_int8_tflite(
-    float_folder: Path, folder: Path, feeds: Iterable[tuple[list[Feed], list[Feed]]]
+    float_folder: Path, folder: Path, feeds: Iterable[tuple[list[Feed], list[Feed]]], config: QuantizeConfig
 ) -> EngineEntry:
     """Write listener.int8.tflite and speller.int8.tflite from float files; `feeds` are those of each clip."""
-    listener = TfliteObserver(float_folder / f"{LISTENER}.tflite", LISTENER_PLAN)
+    share = 1.0 if config.method == "minmax" else MOST_CALLS
+    listener = TfliteObserver(float_folder / f"{LISTENER}.tflite", LISTENER_PLAN, share)
+    # The Speller's probabilities move by 0.018, not 0.016, where its extremes are cut off.
     speller = TfliteObserver(float_folder / f"{SPELLER}.tflite", SPELLER_PLAN)
     for chunks, steps in feeds:
         listener.see(chunks)

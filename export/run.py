@@ -150,7 +150,7 @@ def _quantize(
                 observe(reference, feeds, config.quantize, config.precision), folder, config.precision
             )
         else:
-            entries[engine] = build_int8_tflite(reference, folder, feeds)
+            entries[engine] = build_int8_tflite(reference, folder, feeds, config.quantize)
     return entries
 
 
