@@ -37,7 +37,7 @@ class ParityConfig:
     # enough to tell (`comparison.allowed`).
     max_wer_increase: float = 0.003
     # In recordings that float surely gets right: the share of characters that may change.
-    max_sure_errors: float = 0.02
+    max_sure_errors: float = 0.01
     # One engine's int8 against another's, there too: the share of equal texts.
     min_equal_texts: float = 0.98
     # Float forms, which differ by less than a thousandth: the share of equal texts.
