@@ -48,7 +48,7 @@ confidence: .venv/installed
 	mkdir -p $(RESULTS)
 	$(MEASURE).confidence --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --write \
 		--json $(RESULTS)/confidence.json
-	$(MEASURE).commands --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --write \
+	$(MEASURE).commands --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --most-lost 0.012 --write \
 		--json $(RESULTS)/commands.json
 
 # Before that, `make language-model LITERATURE=FILE` (a sentence a line) gives it one of general English and commands.
