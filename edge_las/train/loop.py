@@ -1,6 +1,7 @@
 """The training loop: steps, evaluation, checkpoints; interrupted anywhere, it goes on as if it were not."""
 
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -136,6 +137,15 @@ class Trainer:
                 self._evaluate(log)
         self.save("last")
         return progress
+
+    def part(self) -> None:
+        """Let go of what exchanges gradients, while the processes are still joined.
+
+        Freed after them, it waits with Python's lock held for a thread that wants it: at times for ever.
+        """
+        if isinstance(self.loss, DistributedDataParallel):
+            self.loss = self.loss.module
+            gc.collect()
 
     def save(self, name: str) -> None:
         """Write checkpoint `name`; `last` also holds what continuing needs."""

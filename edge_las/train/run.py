@@ -72,7 +72,10 @@ def train(
         trainer = Trainer(recipe, corpus, tokens, out, noises)
         if base is not None:
             trainer.start_from(base)
-        progress = trainer.run()
+        try:
+            progress = trainer.run()
+        finally:
+            trainer.part()
     finally:
         leave_processes()
     if trainer.interrupted:
