@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.emulation.board import Board
 from edge_las.artifact import load_manifest
+from edge_las.metrics import cer
 from edge_las.runtime.recognizer import default_model
 from tests.emulated.conftest import Boards
 
@@ -23,6 +24,10 @@ LEGACY_MODELS = [model for model, engine in CASES if engine == "tflite"]
 # confidences differ by 0.0003 on arm64 and 0.002 on armhf, scores of texts by 0.07 and 0.3.
 CONFIDENCE_TOLERANCE = 0.02
 NEARLY_AS_GOOD = 0.5
+# tflite-runtime 2.14 rounds otherwise on 32-bit ARM: guesses at sentences (confidence 0.1) differed in up to a
+# tenth of their letters, single words in none.
+SURE = 0.5
+GUESSED_CER = 0.2
 
 
 def transcribe(board: Board, folder: Path, model: Path, engine: str) -> dict[str, Any]:
@@ -34,14 +39,21 @@ def transcribe(board: Board, folder: Path, model: Path, engine: str) -> dict[str
     return results
 
 
-def check_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Same texts and confidences; where the second best text is nearly as good, either may win."""
+def check_same(found: dict[str, Any], expected: dict[str, Any], sure: float = 0.0) -> None:
+    """Same texts and confidences; of texts that are nearly as good as the best, any may win.
+
+    Texts of a confidence below `sure` need only be alike.
+    """
     assert any(result["text"] for result in expected.values())
     for name, want in expected.items():
-        got, scores = found[name], [alternative["score"] for alternative in want["nbest"]]
-        contested = len(scores) > 1 and scores[0] - scores[1] < NEARLY_AS_GOOD
-        assert got["text"] == want["text"] or contested, name
-        assert got["confidence"] == pytest.approx(want["confidence"], abs=CONFIDENCE_TOLERANCE), name
+        got, best = found[name], want["nbest"][:1]
+        rivals = [a["text"] for a in want["nbest"] if best[0]["score"] - a["score"] < NEARLY_AS_GOOD]
+        if want["confidence"] < sure:
+            assert cer([want["text"]], [got["text"]]) <= GUESSED_CER, name
+            continue
+        assert got["text"] in (want["text"], *rivals), name
+        if got["text"] == want["text"]:
+            assert got["confidence"] == pytest.approx(want["confidence"], abs=CONFIDENCE_TOLERANCE), name
         assert got["duration_s"] == want["duration_s"]
 
 
@@ -72,7 +84,7 @@ def test_armhf_hears_with_debians_onnxruntime_what_x86_64_hears(boards: Boards, 
 def test_armhf_hears_with_tflite_runtime_what_x86_64_hears(boards: Boards, tmp_path, model):
     target = boards("cortex-a7")
     expected = transcribe(boards("host-legacy"), tmp_path, model, "tflite")
-    check_same(transcribe(target, tmp_path, model, "tflite"), expected)
+    check_same(transcribe(target, tmp_path, model, "tflite"), expected, SURE)
 
 
 @pytest.mark.parametrize("engine", ["onnx", "tflite"])
