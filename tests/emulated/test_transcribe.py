@@ -24,8 +24,8 @@ LEGACY_MODELS = [model for model, engine in CASES if engine == "tflite"]
 # confidences differ by 0.0003 on arm64 and 0.002 on armhf, scores of texts by 0.07 and 0.3.
 CONFIDENCE_TOLERANCE = 0.02
 NEARLY_AS_GOOD = 0.5
-# tflite-runtime 2.14 rounds otherwise on 32-bit ARM: guesses at sentences (confidence 0.1) differed in up to a
-# tenth of their letters, single words in none.
+# tflite-runtime 2.14 rounds otherwise on 32-bit ARM: guesses at sentences (confidence 0.1) differed in up to
+# a tenth of their letters, single words in none.
 SURE = 0.5
 GUESSED_CER = 0.2
 
