@@ -177,7 +177,7 @@ class OptimConfig:
     precision: str = "bf16"
     # Training computes with the int8 values of the export, for the last steps of a model (docs/training.md).
     quantize_aware: bool = False
-    # Compile the compact model's training passes: 1.5 times the speed on a CPU, needs a C++ compiler.
+    # On a CPU, compile the compact model's training passes: 1.5 times the speed; needs a C++ compiler.
     compiled: bool = False
 
     def __post_init__(self) -> None:

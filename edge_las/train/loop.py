@@ -75,7 +75,7 @@ class Trainer:
         torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
         torch.manual_seed(recipe.loop.seed)
         self.model = LasModel(recipe.model, len(tokens)).to(self.device)
-        if recipe.optim.compiled:
+        if recipe.optim.compiled and self.device.type == "cpu":
             compile_training(self.model)
         self.int8 = simulate_int8(self.model, recipe.optim.quantize_aware)
         self.loss: nn.Module = JointLoss(self.model, recipe.loss)
