@@ -24,9 +24,9 @@ from edge_las.train.corpus import Clip, Corpus
 # Of other speech, what the threshold may let through in the dev split: half of what is promised.
 _FALSE_ACCEPTS = 0.01
 # In nats a token. Real voices, and all in noise, lose more than the synthetic ones of the dev split, so the
-# threshold is as high as other speech lets it be, up to a bound. Orders by synthetic voices in kitchen noise at
-# 9 dB: all that are right lose less than 1.6. Real voices that say other things, accepted as orders at 1.6, 2.0,
-# 2.4: none of 42 read sentences at any, 1, 5, 7 of 120 sentences with an accent.
+# threshold is as high as other speech lets it be, up to a bound. Orders by synthetic voices in kitchen
+# noise at 9 dB: all that are right lose less than 1.6. Real voices that say other things, accepted as orders
+# at 1.6, 2.0, 2.4: none of 42 read sentences at any, 1, 5, 7 of 120 sentences with an accent.
 _MOST_LOSS = 2.0
 # What the language model may count: nothing, or a little.
 LM_WEIGHTS = (0.0, 0.2)

@@ -5,7 +5,6 @@ import gc
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,23 +13,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from edge_las.errors import ConfigError
 from edge_las.tokens import TokenTable
-from edge_las.train.augment import Augmenter, Moved
 from edge_las.train.checkpoint import load_checkpoint, recover
 from edge_las.train.compiled import compile_training
 from edge_las.train.config import Recipe
 from edge_las.train.corpus import Corpus
-from edge_las.train.data import (
-    Batch,
-    BatchDataset,
-    ahead,
-    dev_clips,
-    load_batches,
-    plan_epoch,
-    training_clips,
-)
+from edge_las.train.data import ahead, dev_clips, training_clips
 from edge_las.train.evaluate import evaluate
-from edge_las.train.frontend import LogMel
-from edge_las.train.loss import LOSSES, JointLoss, aligned_share
+from edge_las.train.hearing import Heard, Hearing, Share
+from edge_las.train.loss import LOSSES, JointLoss
 from edge_las.train.model import LasModel
 from edge_las.train.norm import commit_statistics
 from edge_las.train.optim import build_optimizer, learning_rate, move_average
@@ -38,27 +28,6 @@ from edge_las.train.processes import FirstAlone, Processes
 from edge_las.train.progress import Progress, RunLog
 from edge_las.train.quantize_aware import simulate_int8
 from edge_las.train.resume import load_run, save_run
-from edge_las.train.targets import Targets, make_targets
-
-
-@dataclass(frozen=True)
-class _Heard:
-    """A batch as the model hears it, augmented."""
-
-    seed: int
-    batch: Batch
-    features: Tensor  # (N, T, n_mels)
-    frames: Tensor  # (N,)
-    targets: Targets | None
-    aligned: float  # what is left of the weights of the aligned losses
-
-
-@dataclass(frozen=True)
-class _Share:
-    """What one process hears in one step."""
-
-    epoch: int
-    parts: list[_Heard]
 
 
 class Trainer:
@@ -81,9 +50,8 @@ class Trainer:
         self.loss: nn.Module = JointLoss(self.model, recipe.loss)
         self.optimizer = build_optimizer(self.model, recipe.optim, self.device.type == "cuda")
         self.ema = {name: w.detach().clone() for name, w in self.model.state_dict().items()}
-        self.front = LogMel(recipe.model.features).to(self.device)
-        noises = [noise.to(self.device) for noise in noises]
-        self.augmenter = Augmenter(recipe.augment, noises, recipe.model.features.sample_rate)
+        subsampling = self.model.listener.subsampling
+        self.hearing = Hearing(recipe, corpus, tokens, self._train_clips, subsampling, noises, self.processes)
         self.progress = Progress()
         self._asked = False  # this process was asked to stop
         self.interrupted = False  # all have agreed to
@@ -117,7 +85,7 @@ class Trainer:
         before = progress.minutes
         recent: list[Tensor] = []
         with contextlib.closing(log), self._signals():
-            for share in ahead(self._shares()):
+            for share in ahead(self.hearing.shares(self.progress)):
                 if self._finished():
                     break
                 recent.append(self._step(share))
@@ -181,50 +149,7 @@ class Trainer:
         done, self.interrupted = self.processes.any(done, self._asked)
         return done or self.interrupted
 
-    def _shares(self) -> Iterator["_Share"]:
-        """Make this process's share of each step; what is in it doesn't depend on the processes."""
-        recipe, progress = self.recipe, self.progress
-        group, world, seed = recipe.optim.accumulate, self.processes.world, recipe.loop.seed
-        step, epoch, first = progress.step, progress.epoch, progress.batch
-        while True:
-            plan = plan_epoch(self.corpus.clips, self._train_clips, recipe.data, seed, epoch)
-            usable = len(plan) // group * group
-            if usable == 0:
-                raise ConfigError(
-                    f"an epoch has {len(plan)} batches, fewer than optim.accumulate ({group}); "
-                    f"data.batch_seconds is {recipe.data.batch_seconds:g}"
-                )
-            temperature = recipe.tokens.sampling_temperature
-            dataset = BatchDataset(self.corpus, plan, self.tokens, temperature, (seed, epoch))
-            mine = [n for n in range(first, usable) if n % world == self.processes.rank]
-            parts: list[_Heard] = []
-            for batch in load_batches(dataset, mine, recipe.data.workers):
-                parts.append(self._hear(batch, self._seed(step, len(parts)), step))
-                if len(parts) == group // world:
-                    yield _Share(epoch, parts)
-                    step, parts = step + 1, []
-            epoch, first = epoch + 1, 0
-
-    def _seed(self, step: int, number: int) -> int:
-        # Random numbers depend on step and batch alone: the same after a resume, and in any process.
-        number = number * self.processes.world + self.processes.rank
-        return (self.recipe.loop.seed * 1_000_003 + step) * 1024 + number
-
-    @torch.no_grad()
-    def _hear(self, batch: Batch, seed: int, step: int) -> "_Heard":
-        """Augment a batch on the device of training and make its features and targets."""
-        recipe = self.recipe
-        rng = torch.Generator(self.device).manual_seed(seed)
-        batch = batch.to(self.device)
-        samples, lengths, moved = self.augmenter.waveforms(batch.waveforms(), batch.lengths, rng)
-        tail = recipe.model.tail_padding_samples
-        features, frames = self.front(nn.functional.pad(samples, (0, tail)), lengths + tail)
-        features = self.augmenter.features(features, frames, rng)
-        aligned = aligned_share(recipe.loss, step)
-        targets = self._targets(batch, moved, features) if aligned > 0.0 else None
-        return _Heard(seed, batch, features, frames, targets, aligned)
-
-    def _step(self, share: "_Share") -> Tensor:
+    def _step(self, share: Share) -> Tensor:
         """Take one step, and count it: a checkpoint written at any time after it continues with the next."""
         optim, progress = self.recipe.optim, self.progress
         if share.epoch != progress.epoch:
@@ -254,7 +179,7 @@ class Trainer:
             return self.loss.no_sync()
         return contextlib.nullcontext()
 
-    def _backward(self, heard: "_Heard") -> Tensor:
+    def _backward(self, heard: Heard) -> Tensor:
         recipe, batch = self.recipe, heard.batch
         torch.manual_seed(heard.seed)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.optim.precision == "bf16"):
@@ -263,11 +188,6 @@ class Trainer:
             )
         (loss / (recipe.optim.accumulate // self.processes.world)).backward()
         return parts
-
-    def _targets(self, batch: Batch, moved: Moved, features: Tensor) -> Targets:
-        config, subsampling = self.recipe.model.features, self.model.listener.subsampling
-        frames, hop_samples = -(-features.shape[1] // subsampling), subsampling * config.hop_length
-        return make_targets(batch.phones, batch.spans, moved, frames, hop_samples, config.sample_rate)
 
     def _evaluate(self, log: RunLog) -> None:
         """Evaluate the averaged weights; the other processes wait for the verdict."""
