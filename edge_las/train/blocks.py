@@ -13,6 +13,11 @@ def frame_mask(lengths: Tensor, frames: int, delay: int = 0) -> Tensor:
     return ((t >= 0) & (t < lengths[:, None])).float()[:, None]
 
 
+def subsampled(lengths: Tensor, subsampling: int) -> Tensor:
+    """Count the frames that lengths (N,) of feature frames become, the last one perhaps not full."""
+    return torch.div(lengths + subsampling - 1, subsampling, rounding_mode="floor")
+
+
 class DelayedConv(nn.Module):
     """A depthwise convolution that looks ahead by answering later: output t belongs to input t - right."""
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from edge_las.errors import ConfigError
 from edge_las.train import compiled_speller
-from edge_las.train.blocks import SeparableBlock, frame_mask
+from edge_las.train.blocks import SeparableBlock, frame_mask, subsampled
 from edge_las.train.listener import CompactListener
 from edge_las.train.model import LasModel
 from edge_las.train.norm import EPS, MaskedBatchNorm
@@ -89,7 +89,7 @@ class _Masks:
         self._lengths, self._frames = lengths, frames
 
     def at(self, subsampling: int, delay: int) -> tuple[Tensor, Tensor]:
-        lengths = torch.div(self._lengths + subsampling - 1, subsampling, rounding_mode="floor")
+        lengths = subsampled(self._lengths, subsampling)
         mask = frame_mask(lengths, self._frames // subsampling, delay).transpose(1, 2).contiguous()
         return mask, mask.sum()
 
@@ -109,7 +109,7 @@ def _stack_pairs(x: Tensor) -> Tensor:
 def _normalized(norm: nn.Module, x: Tensor, mask: tuple[Tensor, Tensor]) -> Tensor:
     assert isinstance(norm, MaskedBatchNorm)
     y, mean, var = _normalize(x, *mask, norm.weight, norm.bias)
-    _note(norm, mean, var)
+    norm.gather(mean, var)
     return y.to(x.dtype)
 
 
@@ -129,7 +129,7 @@ def _block(block: SeparableBlock, x: Tensor, mask: tuple[Tensor, Tensor]) -> Ten
     parameters = [p for norm in norms for p in (norm.weight, norm.bias)]
     x, *statistics = _fused(y, delayed, *mask, block.widen.weight, block.narrow.weight, *parameters)
     for norm, mean, var in zip(norms, statistics[::2], statistics[1::2], strict=True):
-        _note(norm, mean, var)
+        norm.gather(mean, var)
     return x
 
 
@@ -138,11 +138,6 @@ def _vary(x: Tensor) -> None:
     torch._dynamo.mark_dynamic(x, 0)
     torch._dynamo.mark_dynamic(x, 1)
     torch._dynamo.mark_static(x, 2)
-
-
-def _note(norm: MaskedBatchNorm, mean: Tensor, var: Tensor) -> None:
-    with torch.no_grad():
-        norm.pending += torch.cat([mean, var, mean.new_ones(1)])
 
 
 def _normalize(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge_las.train.blocks import Affine, SeparableBlock, folded, frame_mask, normalize
+from edge_las.train.blocks import Affine, SeparableBlock, folded, frame_mask, normalize, subsampled
 from edge_las.train.config import CompactListenerConfig, ModelConfig
 from edge_las.train.norm import MaskedBatchNorm
 from edge_las.train.pyramid import PyramidListener
@@ -73,7 +73,7 @@ class CompactListener(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode whole utterances: features (N, T, n_mels) -> (N, T', encoded_dim), their lengths (N,)."""
-        encoded_lengths = torch.div(lengths + self.subsampling - 1, self.subsampling, rounding_mode="floor")
+        encoded_lengths = subsampled(lengths, self.subsampling)
         frames = (math.ceil(features.shape[1] / self.subsampling) + self.delay) * self.subsampling
         self.intermediate = None
         features = F.pad(features, (0, 0, 0, frames - features.shape[1]))
@@ -150,8 +150,7 @@ class _Masks:
     def at(self, frames: int, subsampling: int, delay: int) -> Tensor | None:
         if self._lengths is None:
             return None
-        lengths = torch.div(self._lengths + subsampling - 1, subsampling, rounding_mode="floor")
-        return frame_mask(lengths, frames, delay)
+        return frame_mask(subsampled(self._lengths, subsampling), frames, delay)
 
 
 def _stack_pairs(x: Tensor) -> Tensor:

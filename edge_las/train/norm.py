@@ -33,12 +33,16 @@ class MaskedBatchNorm(nn.Module):
         """Normalise x (N, C, T); `mask` (N, 1, T), 1 = valid, is needed in training."""
         if self.training and mask is not None:
             y, mean, var = _Normalize.apply(x, mask, self.weight, self.bias, self.eps)
-            with torch.no_grad():
-                self.pending += torch.cat([mean, var, mean.new_ones(1)])
+            self.gather(mean, var)
             return y
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         shift = self.bias - self.running_mean * scale
         return x * scale.to(x.dtype)[:, None] + shift.to(x.dtype)[:, None]
+
+    @torch.no_grad()
+    def gather(self, mean: Tensor, var: Tensor) -> None:
+        """Take in the statistics (C,) of a batch, for the next commit."""
+        self.pending += torch.cat([mean, var, mean.new_ones(1)])
 
     @torch.no_grad()
     def commit(self) -> None:

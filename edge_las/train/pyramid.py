@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge_las.train.blocks import frame_mask
+from edge_las.train.blocks import frame_mask, subsampled
 from edge_las.train.config import PyramidListenerConfig
 from edge_las.train.norm import MaskedBatchNorm
 
@@ -34,7 +34,7 @@ class PyramidListener(nn.Module):
         for i, layer in enumerate(self.layers):
             if i > 0:
                 x = F.pad(x, (0, 0, 0, x.shape[1] % 2)).reshape(x.shape[0], -1, 2 * x.shape[2])
-                lengths = torch.div(lengths + 1, 2, rounding_mode="floor")
+                lengths = subsampled(lengths, 2)
             packed = nn.utils.rnn.pack_padded_sequence(
                 x, lengths.cpu(), batch_first=True, enforce_sorted=False
             )
