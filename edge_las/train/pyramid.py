@@ -1,6 +1,5 @@
 """The paper's Listener (Chan et al. 2015, arXiv:1508.01211, section 3.1)."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
