@@ -1,6 +1,7 @@
 """What commands share: argument types and the one way to report an error."""
 
 import argparse
+import math
 import sys
 
 
@@ -12,6 +13,17 @@ def at_least_one(text: str) -> int:
         number = 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return number
+
+
+def above_zero(text: str) -> float:
+    """Parse a finite number above 0, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
 
 

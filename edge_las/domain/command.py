@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import edge_las
-from edge_las.cli_support import at_least_one
+from edge_las.cli_support import above_zero, at_least_one
 from edge_las.errors import ConfigError
 
 
@@ -31,14 +31,15 @@ def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-train", action="store_true", help="put the grammar in a model as it is, in seconds")
     add("--model", metavar="DIR", help="with --no-train: artifact to build on (default: the bundled model)")
     add("--base", type=Path, metavar="CHECKPOINT", help="checkpoint to train from (default: the bundled one)")
-    add("--minutes", type=float, default=55.0, metavar="N", help="for the whole build (default 55)")
+    add("--minutes", type=above_zero, default=55.0, metavar="N", help="for the whole build (default 55)")
     add("--speech", type=Path, action="append", default=[], metavar="DIR",
         help="recordings to hear beside the synthetic speech (manifest.tsv); repeatable")
     add("--noise", type=Path, metavar="DIR", help="recordings of noise (default: noise/ in --speech)")
     add("--voices", metavar="LIST", help="engines or voices, e.g. espeak,flite:slt (default: all found)")
     add("--leave-words-out", action="store_true",
         help="hear no recording of --speech with a word of the domain")
-    add("--sentences", type=int, default=0, metavar="N", help="spoken for training (default: as time allows)")
+    add("--sentences", type=at_least_one, default=0, metavar="N",
+        help="spoken for training (default: as time allows)")
     add("--jobs", type=at_least_one, metavar="N", help="processes that speak (default: one for each CPU)")
     add("--seed", type=int, default=1, help="the same seed gives the same sentences and speech (default 1)")
     add("--work", type=Path, metavar="DIR", help="where finished steps are kept (default: OUT.build)")

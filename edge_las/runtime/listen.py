@@ -27,6 +27,12 @@ from edge_las.runtime.wake import MicroWakeDetector, WakeGate
 
 # How long an orderly end may take before a reader that takes no output is given up.
 _PATIENCE_S = 3.0
+_ENDPOINT_OPTIONS = {
+    "trailing_silence_s": "--silence",
+    "pre_roll_s": "--pre-roll",
+    "min_speech_s": "--min-speech",
+    "max_utterance_s": "--max-length",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +127,11 @@ def endpoint_config(
         "trailing_silence_s": args.silence,
         "max_utterance_s": longest_s if args.max_length is None else args.max_length,
     }
-    return replace(config, **{name: value for name, value in given.items() if value is not None})
+    try:
+        return replace(config, **{name: value for name, value in given.items() if value is not None})
+    except ConfigError as error:
+        name, _, what = str(error).partition(" ")
+        raise ConfigError(f"{_ENDPOINT_OPTIONS.get(name, name)} {what}") from None
 
 
 def microphone_config(args: argparse.Namespace, profile: DeviceProfile | None) -> MicrophoneConfig:

@@ -150,6 +150,17 @@ def test_what_is_missing_is_named(base, tmp_path, capsys, monkeypatch) -> None:
     assert "run it from a checkout" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "option", ["--minutes=0", "--minutes=-1", "--minutes=nan", "--minutes=inf", "--sentences=0"]
+)
+def test_a_build_of_no_time_is_refused(base, tmp_path, capsys, option: str) -> None:
+    (tmp_path / "d.yaml").write_text(PHRASES)
+    with pytest.raises(SystemExit) as end:
+        build(tmp_path / "d.yaml", base, tmp_path / "out", "--plan", option)
+    assert end.value.code == 2
+    assert option.partition("=")[0] in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_the_home_domain_is_made_of_the_package_and_builds(base, tmp_path, capsys) -> None:
     pytest.importorskip("home_assistant_intents")
     from edge_las.domain.compiled import read_compiled

@@ -50,6 +50,19 @@ def test_options_win_over_the_profile_and_the_model_over_both():
         listen.endpoint_config(parsed("--max-length", "61"), None, 60.0)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--silence", "-1", "^--silence is -1.0, must be at least 0.0"),
+        ("--pre-roll", "nan", "^--pre-roll is nan, must be at least 0"),
+        ("--max-length", "0.1", "^--max-length is 0.1, shorter than"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_told_by_its_option(option: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        listen.endpoint_config(parsed(f"{option}={value}"), None, 60.0)
+
+
 def test_the_microphone_is_as_the_profile_says_unless_told_otherwise():
     config = listen.microphone_config(parsed(), PROFILE)
     audio = PROFILE.audio
