@@ -45,6 +45,7 @@ COMMANDS = {
     "train": Command("edge_las.train.run", "train a model from a recipe", extra="train"),
     "align": Command("edge_las.train.align", "find when each word of a corpus is said", extra="align"),
     "cut": Command("edge_las.train.cut", "cut long aligned recordings at pauses", extra="train"),
+    "distill": Command("edge_las.train.distill", "let a Whisper teach: hear a corpus once", extra="distill"),
     "domain": Command("edge_las.domain.command", "make a model understand your own commands", extra="domain"),
     "download": Command("edge_las.train.downloads", "fetch a public data set", extra="train"),
 }

@@ -63,14 +63,19 @@ def hann_window(config: FeatureConfig) -> FloatArray:
     return window
 
 
+def mel_edges_hz(config: FeatureConfig) -> FloatArray:
+    """Where the triangular filters begin and end: filter i spans edges i to i + 2; (n_mels + 2,) Hz."""
+    edges_mel = np.linspace(_hz_to_mel(config.f_min_hz), _hz_to_mel(config.f_max_hz), config.n_mels + 2)
+    return np.array([_mel_to_hz(float(mel)) for mel in edges_mel])
+
+
 @lru_cache(maxsize=8)
 def mel_filterbank(config: FeatureConfig) -> FloatArray:
     """Make triangular filters of peak 1 on the Slaney mel scale, (n_fft // 2 + 1, n_mels).
 
     Raises: ConfigError if a filter falls between two FFT bins.
     """
-    edges_mel = np.linspace(_hz_to_mel(config.f_min_hz), _hz_to_mel(config.f_max_hz), config.n_mels + 2)
-    edges_hz = np.array([_mel_to_hz(float(mel)) for mel in edges_mel])
+    edges_hz = mel_edges_hz(config)
     bins_hz = np.arange(config.n_fft // 2 + 1)[:, None] * (config.sample_rate / config.n_fft)
     low, centre, high = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
     rising = (bins_hz - low) / (centre - low)

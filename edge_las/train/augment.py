@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from edge_las.features import FeatureConfig, mel_edges_hz
 from edge_las.train.config import AugmentConfig
 
 # Seconds of coloured noise that are made once: making it anew for each batch took a tenth of the training.
@@ -27,11 +28,12 @@ class Moved:
 class Augmenter:
     """Augments batches of waveforms (N, S) with lengths (N,), and of features (N, T, n_mels)."""
 
-    def __init__(self, config: AugmentConfig, noises: list[Tensor], sample_rate: int) -> None:
+    def __init__(self, config: AugmentConfig, noises: list[Tensor], features: FeatureConfig) -> None:
         """Take noise recordings, each (S,) float, on the device of the batches."""
-        self.config, self.sample_rate = config, sample_rate
+        self.config, self.sample_rate = config, features.sample_rate
+        self.centres_hz = torch.from_numpy(mel_edges_hz(features)[1:-1]).float()
         self.noise = torch.cat(noises) if noises else None
-        self.coloured = _coloured(torch.Generator().manual_seed(0), _COLOURED_S * sample_rate)
+        self.coloured = _coloured(torch.Generator().manual_seed(0), _COLOURED_S * self.sample_rate)
         if self.noise is not None:
             self.coloured = self.coloured.to(self.noise.device)
 
@@ -52,6 +54,7 @@ class Augmenter:
         config = self.config
         n, frames, mels = x.shape
         padding = x
+        x = self._tract(x, rng)
         x = x + self._equalizer(n, mels, rng)[:, None]
         valid = _valid(lengths, frames)[:, :, None]
         mean = (x * valid).sum(dim=(1, 2), keepdim=True) / (lengths * mels)[:, None, None].clamp(min=1)
@@ -114,6 +117,18 @@ class Augmenter:
         wanted = (power / 10.0 ** (snr_db / 10.0)).sqrt()
         scale = wanted / noise.square().mean(dim=1).sqrt().clamp(min=1e-7)
         return noise * (scale * (_rand(n, rng) < config.noise_probability))[:, None]
+
+    def _tract(self, x: Tensor, rng: Generator) -> Tensor:
+        """Give each clip's voice another length of vocal tract: its spectrum is stretched along Hz."""
+        change, (n, frames, mels) = self.config.tract_change, x.shape
+        if change == 0.0:
+            return x
+        hz = self.centres_hz.to(x.device)
+        wanted = hz[None] * _uniform(n, 1.0 - change, 1.0 + change, rng)[:, None]
+        above = torch.searchsorted(hz, wanted).clamp(1, mels - 1)
+        share = ((wanted - hz[above - 1]) / (hz[above] - hz[above - 1])).clamp(0.0, 1.0)[:, None]
+        above = above[:, None].expand(n, frames, mels)
+        return torch.lerp(x.gather(2, above - 1), x.gather(2, above), share)
 
     def _equalizer(self, n: int, mels: int, rng: Generator) -> Tensor:
         """Draw a smooth response of a microphone for each clip, in log power: (N, mels)."""

@@ -70,6 +70,8 @@ class ModelConfig:
     tail_padding_samples: int = 3200
     # A head on the Listener's intermediate layer that names the phone of each frame, for aligned corpora.
     phone_head: bool = False
+    # Dimensions of a head on encoded frames that says what a teacher makes of them (edge-las distill).
+    teacher_dim: int = 0
 
     def __post_init__(self) -> None:
         if self.listener not in ("compact", "pyramid"):
@@ -131,6 +133,8 @@ class AugmentConfig:
     snr_max_db: float = 30.0
     babble_probability: float = 0.15
     equalizer_db: float = 8.0
+    # Vocal tracts up to so much longer or shorter (Jaitly & Hinton 2013): 0.1 moves 2 kHz to 1.8 or 2.2.
+    tract_change: float = 0.0
     telephone_probability: float = 0.1
     lead_max_s: float = 0.4
     freq_masks: int = 2
@@ -154,6 +158,8 @@ class LossConfig:
     phone_weight: float = 0.0
     attention_weight: float = 0.0
     aligned_steps: int = 0
+    # Mean squared distance to the teacher's frames, where one has heard the corpus (edge-las distill).
+    teacher_weight: float = 0.0
     scheduled_sampling: float = 0.1
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edge_las.errors import ConfigError
 from edge_las.train import alignment
 from edge_las.train.alignment import ALIGNMENT_FILE, Alignment
+from edge_las.train.teacher import Teacher
 
 SAMPLE_RATE = 16000
 AUDIO_FILE, INDEX_FILE = "audio.i16", "index.tsv"
@@ -51,6 +52,11 @@ class Corpus:
         self.clips = [clip for i, path in enumerate(self._paths) for clip in _read_index(path, i)]
         self._audio: dict[int, npt.NDArray[np.int16]] = {}
         self._alignments = [_read_alignments(path) for path in self._paths]
+        self._teachers = [Teacher.beside(self.audio_path(i)) for i in range(len(self._paths))]
+
+    def audio_path(self, corpus: int) -> Path:
+        """Where a corpus's samples lie; it may be a link in the corpus's folder (edge-las cut)."""
+        return (self._paths[corpus] / AUDIO_FILE).resolve()
 
     def samples(self, clip: Clip) -> npt.NDArray[np.int16]:
         """Read the samples of a clip, (num_samples,)."""
@@ -62,6 +68,10 @@ class Corpus:
         """Give when the clip's phones and words are said, where its corpus has been aligned."""
         columns = self._alignments[clip.corpus].get(clip.id)
         return None if columns is None else Alignment.parse(*columns)
+
+    def teacher(self, clip: Clip) -> Teacher | None:
+        """Give what a teacher made of the clip's corpus, where one has heard it."""
+        return self._teachers[clip.corpus]
 
 
 def write_index(out: Path, rows: Iterable[tuple]) -> None:

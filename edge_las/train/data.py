@@ -12,14 +12,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from edge_las.audio import PCM_SCALE
 from edge_las.tokens import TokenTable
-from edge_las.train.alignment import FRAME_SAMPLES, UNKNOWN
+from edge_las.train.alignment import UNKNOWN
 from edge_las.train.config import DataConfig
 from edge_las.train.corpus import SAMPLE_RATE, Clip, Corpus
+from edge_las.train.utterances import join_clips, token_spans
 
 T = TypeVar("T")
 Item = tuple[int, ...]  # clips that are heard one after the other
-# Fewest and most seconds of pause between joined clips; below zero would cut trimmed clips.
-_JOIN_PAUSE_S = (0.02, 0.45)
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Batch:
     token_lengths: Tensor  # (N,)
     phones: Tensor  # (N, F) uint8, of each 10 ms; UNKNOWN where nothing was aligned
     spans: Tensor  # (N, U + 1, 2) in 10 ms: where each token and <eos> is said; negative = unknown
+    taught: Tensor  # (N, F, D) int8, of each 20 ms; zeros where no teacher heard it, D = 0 without one
     texts: tuple[str, ...]
 
     @property
@@ -131,16 +131,6 @@ def _join_short(
     return [*items, tuple(pending)] if pending else items
 
 
-@dataclass(frozen=True)
-class _Utterance:
-    """One clip, or several joined."""
-
-    wave: np.ndarray  # (S,) int16
-    text: str
-    phones: np.ndarray  # (F,) uint8
-    words: list[tuple[int, int]]  # first frame (negative = unknown) and frames of each word
-
-
 class BatchDataset(Dataset):
     """Makes the batches of a plan; each depends on its number alone, not on the worker that makes it."""
 
@@ -151,19 +141,20 @@ class BatchDataset(Dataset):
         tokens: TokenTable,
         temperature: float,
         seed: tuple[int, ...],
+        teacher_dim: int = 0,
     ) -> None:
         self._corpus, self._plan, self._tokens = corpus, plan, tokens
-        self._temperature, self._seed = temperature, seed
+        self._temperature, self._seed, self._teacher_dim = temperature, seed, teacher_dim
 
     def __len__(self) -> int:
         return len(self._plan)
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([*self._seed, number])
-        heard = [self._utterance(item, rng) for item in self._plan[number]]
+        heard = [join_clips(self._corpus, item, rng, self._teacher_dim) for item in self._plan[number]]
         waves, texts = [u.wave for u in heard], tuple(u.text for u in heard)
         ids = [self._tokens.sample(text, rng, self._temperature) for text in texts]
-        spans = [_token_spans(self._tokens, row, u) for row, u in zip(ids, heard, strict=True)]
+        spans = [token_spans(self._tokens, row, u) for row, u in zip(ids, heard, strict=True)]
         return Batch(
             _pad([torch.from_numpy(wave) for wave in waves]),
             torch.tensor([len(wave) for wave in waves]),
@@ -171,29 +162,9 @@ class BatchDataset(Dataset):
             torch.tensor([len(row) for row in ids]),
             _pad([torch.from_numpy(u.phones) for u in heard], UNKNOWN),
             _pad([torch.from_numpy(rows) for rows in spans], -1),
+            _pad([torch.from_numpy(u.taught) for u in heard]),
             texts,
         )
-
-    def _utterance(self, item: Item, rng: np.random.Generator) -> "_Utterance":
-        parts: list[np.ndarray] = []
-        phones: list[np.ndarray] = []
-        words: list[tuple[int, int]] = []
-        for i in item:
-            clip, alignment = self._corpus.clips[i], self._corpus.alignment(self._corpus.clips[i])
-            if parts:
-                pause = round(rng.uniform(*_JOIN_PAUSE_S) * SAMPLE_RATE / FRAME_SAMPLES)
-                parts.append(np.zeros(pause * FRAME_SAMPLES, np.int16))
-                phones.append(np.zeros(pause, np.uint8))  # silence
-            begin, frames = sum(map(len, phones)), clip.num_samples // FRAME_SAMPLES
-            parts.append(self._corpus.samples(clip)[: frames * FRAME_SAMPLES])
-            if alignment is None:
-                phones.append(np.full(frames, UNKNOWN, np.uint8))
-                words += [(-1, 0)] * len(clip.text.split())
-            else:
-                phones.append(alignment.frame_phones(frames))
-                words += [(begin + first, count) for first, count in alignment.words]
-        text = " ".join(self._corpus.clips[i].text for i in item)
-        return _Utterance(np.concatenate(parts), text, np.concatenate(phones), words)
 
 
 def load_batches(dataset: BatchDataset, numbers: Sequence[int], workers: int) -> Iterator[Batch]:
@@ -214,21 +185,6 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
         while (item := coming.result()) is not None:
             coming = thread.submit(next, source, None)
             yield item
-
-
-def _token_spans(tokens: TokenTable, ids: Sequence[int], utterance: _Utterance) -> np.ndarray:
-    """Share each word's stretch evenly among its tokens; <eos> has what follows: (U + 1, 2) float32."""
-    spans = np.full((len(ids) + 1, 2), -1.0, np.float32)
-    said = tokens.words(ids)
-    if len(said) != len(utterance.words):  # a word that is all unknown characters
-        return spans
-    for (_, first, last), (begin, frames) in zip(said, utterance.words, strict=True):
-        if begin >= 0:
-            edges = np.linspace(begin, begin + frames, last - first + 1)
-            spans[first:last] = np.stack([edges[:-1], edges[1:]], axis=1)
-    if len(ids) and spans[-2, 1] >= 0:
-        spans[-1] = spans[-2, 1], len(utterance.phones)
-    return spans
 
 
 def _pad(rows: list[Tensor], value: float = 0) -> Tensor:

@@ -58,7 +58,7 @@ class Hearing:
         features = recipe.model.features
         self.front = LogMel(features).to(self.device)
         noises = [noise.to(self.device) for noise in noises]
-        self.augmenter = Augmenter(recipe.augment, noises, features.sample_rate)
+        self.augmenter = Augmenter(recipe.augment, noises, features)
 
     def shares(self, progress: Progress) -> Iterator[Share]:
         """Make this process's share of each step to come; batches don't depend on the number of processes."""
@@ -74,7 +74,8 @@ class Hearing:
                     f"data.batch_seconds is {recipe.data.batch_seconds:g}"
                 )
             temperature = recipe.tokens.sampling_temperature
-            dataset = BatchDataset(self.corpus, plan, self.tokens, temperature, (seed, epoch))
+            dim = recipe.model.teacher_dim if recipe.loss.teacher_weight > 0.0 else 0
+            dataset = BatchDataset(self.corpus, plan, self.tokens, temperature, (seed, epoch), dim)
             mine = [n for n in range(first, usable) if n % world == self.processes.rank]
             parts: list[Heard] = []
             for batch in load_batches(dataset, mine, recipe.data.workers):
@@ -100,10 +101,13 @@ class Hearing:
         features, frames = self.front(nn.functional.pad(samples, (0, tail)), lengths + tail)
         features = self.augmenter.features(features, frames, rng)
         aligned = aligned_share(recipe.loss, step)
-        targets = self._targets(batch, moved, features) if aligned > 0.0 else None
+        wanted = aligned > 0.0 or batch.taught.shape[2] > 0
+        targets = self._targets(batch, moved, features) if wanted else None
         return Heard(seed, batch, features, frames, targets, aligned)
 
     def _targets(self, batch: Batch, moved: Moved, features: Tensor) -> Targets:
         config, subsampling = self.recipe.model.features, self.subsampling
         frames, hop_samples = -(-features.shape[1] // subsampling), subsampling * config.hop_length
-        return make_targets(batch.phones, batch.spans, moved, frames, hop_samples, config.sample_rate)
+        return make_targets(
+            batch.phones, batch.spans, batch.taught, moved, frames, hop_samples, config.sample_rate
+        )

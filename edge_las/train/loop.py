@@ -21,7 +21,7 @@ from edge_las.train.data import ahead, dev_clips, training_clips
 from edge_las.train.evaluate import evaluate
 from edge_las.train.hearing import Heard, Hearing, Share
 from edge_las.train.loss import LOSSES, JointLoss
-from edge_las.train.model import LasModel
+from edge_las.train.model import LasModel, without_heads
 from edge_las.train.norm import commit_statistics
 from edge_las.train.optim import build_optimizer, learning_rate, move_average
 from edge_las.train.processes import FirstAlone, Processes
@@ -70,11 +70,12 @@ class Trainer:
         if self.progress.step > 0:
             return
         model, tokens = load_checkpoint(base)
-        if model.config != self.recipe.model:
+        if without_heads(model.config) != without_heads(self.recipe.model):
             raise ConfigError(f"{base}: its model differs from the recipe's")
         if tokens.pieces != self.tokens.pieces:
             raise ConfigError(f"{base}: its tokens differ from the run's")
-        self.model.load_state_dict(model.state_dict())
+        own = self.model.state_dict()
+        self.model.load_state_dict(own | {k: w for k, w in model.state_dict().items() if k in own})
         self.ema = {name: w.detach().clone() for name, w in self.model.state_dict().items()}
 
     def run(self) -> Progress:

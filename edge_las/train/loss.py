@@ -9,7 +9,7 @@ from edge_las.train.config import LossConfig
 from edge_las.train.model import LasModel, Taught
 from edge_las.train.targets import IGNORED, Targets, inside
 
-LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned")
+LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned", "teacher")
 
 
 class JointLoss(nn.Module):
@@ -31,7 +31,7 @@ class JointLoss(nn.Module):
         """Score a batch: features (N, T, n_mels), lengths (N,), tokens (N, U), token_lengths (N,).
 
         `aligned` is what is left of the weights of the aligned losses. Returns the loss per token, and the
-        parts named by LOSSES, (5,), detached.
+        parts named by LOSSES, (6,), detached.
         """
         config = self.config
         heard, wanted = teacher_tokens(tokens, token_lengths)
@@ -39,7 +39,7 @@ class JointLoss(nn.Module):
         taught = self.model(features, lengths, heard if spells else None, config.scheduled_sampling)
         attention = self._attention(taught, wanted)
         first = self._ctc(taught.ctc, taught.encoded_lengths, tokens, token_lengths)
-        second = phones = looking = torch.zeros_like(first)
+        second = phones = looking = teacher = torch.zeros_like(first)
         if taught.inter_ctc is not None and config.inter_ctc_weight > 0.0:
             second = self._ctc(taught.inter_ctc, taught.encoded_lengths, tokens, token_lengths)
         loss = (1.0 - config.ctc_weight) * attention + config.ctc_weight * first
@@ -47,7 +47,10 @@ class JointLoss(nn.Module):
         if targets is not None and aligned > 0.0:
             phones, looking = _phones(taught, targets), _looking(taught, targets)
             loss = loss + aligned * (config.phone_weight * phones + config.attention_weight * looking)
-        return loss, torch.stack([attention, first, second, phones, looking]).detach()
+        if targets is not None and config.teacher_weight > 0.0:
+            teacher = _unlike_teacher(taught, targets)
+            loss = loss + config.teacher_weight * teacher
+        return loss, torch.stack([attention, first, second, phones, looking, teacher]).detach()
 
     def _attention(self, taught: Taught, wanted: Tensor) -> Tensor:
         if taught.logits is None:
@@ -85,6 +88,16 @@ def _looking(taught: Taught, targets: Targets) -> Tensor:
         return taught.ctc.new_zeros(())
     share, known = inside(taught.alignments, targets.spans)
     return -(share.clamp(min=1e-4).log() * known).sum() / known.sum().clamp(min=1)
+
+
+def _unlike_teacher(taught: Taught, targets: Targets) -> Tensor:
+    """Mean squared distance to what the teacher made of each frame it heard, per dimension."""
+    if taught.teacher is None or targets.taught.shape[2] == 0:
+        return taught.ctc.new_zeros(())
+    frames = torch.arange(taught.teacher.shape[1], device=targets.taught.device)
+    known = targets.taught.any(dim=2) & (frames < taught.encoded_lengths[:, None])
+    distance = (taught.teacher - targets.taught).square().mean(dim=2)
+    return (distance * known).sum() / known.sum().clamp(min=1)
 
 
 def teacher_tokens(tokens: Tensor, token_lengths: Tensor) -> tuple[Tensor, Tensor]:

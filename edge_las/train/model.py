@@ -1,6 +1,6 @@
 """The Listen-Attend-and-Spell model: Listener, Attention, Speller, and heads for training and partials."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,9 @@ from edge_las.train.blocks import frame_mask
 from edge_las.train.config import ModelConfig
 from edge_las.train.listener import build_listener
 from edge_las.train.speller import Speller
+
+# Only training asks these: a run may have other ones than the checkpoint it starts from.
+TRAINING_HEADS = ("phone_head", "teacher_head")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Taught:
     # Of an intermediate layer, where the Listener has one, in training.
     inter_ctc: Tensor | None  # (N, T', V) log_probs
     phones: Tensor | None  # (N, T', P) logits
+    teacher: Tensor | None  # (N, T', D) what the teacher would make of it, where there is a head for it
 
 
 class LasModel(nn.Module):
@@ -35,6 +39,8 @@ class LasModel(nn.Module):
         self.listener = build_listener(config)
         self.ctc_head = nn.Linear(self.listener.encoded_dim, num_tokens)
         self.phone_head = nn.Linear(self.listener.encoded_dim, len(PHONES)) if config.phone_head else None
+        dim = config.teacher_dim
+        self.teacher_head = nn.Linear(self.listener.encoded_dim, dim) if dim else None
         self.speller = Speller(config.speller, self.listener.encoded_dim, num_tokens)
 
     @property
@@ -65,7 +71,17 @@ class LasModel(nn.Module):
         if middle is not None:
             inter = self.ctc_log_probs(middle)
             phones = None if self.phone_head is None else self.phone_head(middle).float()
-        return Taught(self.ctc_log_probs(encoded), encoded_lengths, logits, alignments, inter, phones)
+        teacher = None
+        if self.training and self.teacher_head is not None:
+            teacher = self.teacher_head(encoded).float()
+        return Taught(
+            self.ctc_log_probs(encoded), encoded_lengths, logits, alignments, inter, phones, teacher
+        )
+
+
+def without_heads(config: ModelConfig) -> ModelConfig:
+    """What a model is without the heads that only training asks."""
+    return replace(config, phone_head=False, teacher_dim=0)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edge_las.errors import ConfigError
 from edge_las.train.blocks import SeparableBlock
 from edge_las.train.listener import CompactListener
-from edge_las.train.model import LasModel
+from edge_las.train.model import TRAINING_HEADS, LasModel
 
 # How far a step moves the ranges, as in the normalisations; the first steps are averaged.
 _MOMENTUM = 0.02
@@ -131,7 +131,7 @@ def _weights(model: LasModel) -> list[list[Tensor]]:
     for name, part in model.named_modules():
         if isinstance(part, nn.LSTMCell):
             groups.append([part.weight_ih, part.weight_hh])
-        elif isinstance(part, nn.Conv1d | nn.Linear) and name != "phone_head":
+        elif isinstance(part, nn.Conv1d | nn.Linear) and name not in TRAINING_HEADS:
             groups.append([part.weight])
     return groups
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from edge_las.train.alignment import FRAME_SAMPLES, UNKNOWN
 from edge_las.train.augment import Moved
+from edge_las.train.teacher import ROW_SAMPLES, SCALE
 
 IGNORED = -100
 # The aligner is a few frames off, and an encoded frame sees its neighbours: so much around a token is right.
@@ -19,18 +20,25 @@ class Targets:
 
     phones: Tensor  # (N, T') index in PHONES, or IGNORED
     spans: Tensor  # (N, U + 1, 2) first and last encoded frame the attention may lie on; negative = unknown
+    taught: Tensor  # (N, T', D) of mean 0 and variance 1 over the corpus; zeros = unknown
 
 
 def make_targets(
-    phones: Tensor, spans: Tensor, moved: Moved, encoded_frames: int, hop_samples: int, sample_rate: int
+    phones: Tensor,
+    spans: Tensor,
+    taught: Tensor,
+    moved: Moved,
+    encoded_frames: int,
+    hop_samples: int,
+    sample_rate: int,
 ) -> Targets:
     """Move phones (N, F) and spans (N, U + 1, 2), both by 10 ms of the recording, to encoded frames.
 
-    `hop_samples` is the distance of encoded frames.
+    So is `taught` (N, F', D), which is by ROW_SAMPLES. `hop_samples` is the distance of encoded frames.
     """
     middle = (torch.arange(encoded_frames, device=phones.device) + 0.5) * hop_samples
-    said = (middle[None] - moved.lead_samples[:, None]) * moved.speed[:, None] / FRAME_SAMPLES
-    frame = said.floor().long()
+    said = (middle[None] - moved.lead_samples[:, None]) * moved.speed[:, None]
+    frame = (said / FRAME_SAMPLES).floor().long()
     found = phones.long().gather(1, frame.clamp(0, phones.shape[1] - 1))
     outside = (frame < 0) | (frame >= phones.shape[1])
     # Around an aligned recording is silence; around an unknown one nobody knows where it ends.
@@ -39,7 +47,21 @@ def make_targets(
     found = torch.where((found == UNKNOWN) | (outside & ~known), IGNORED, found)
     samples = spans * FRAME_SAMPLES / moved.speed[:, None, None] + moved.lead_samples[:, None, None]
     slack = TOLERANCE_S * sample_rate * torch.tensor([-1.0, 1.0], device=spans.device)
-    return Targets(found, torch.where(spans < 0, -1.0, ((samples + slack) / hop_samples).clamp(min=0)))
+    spans = torch.where(spans < 0, -1.0, ((samples + slack) / hop_samples).clamp(min=0))
+    return Targets(found, spans, _between_rows(taught, said / ROW_SAMPLES - 0.5))
+
+
+def _between_rows(rows: Tensor, position: Tensor) -> Tensor:
+    """Interpolate int8 rows (N, F, D) at positions (N, T'): (N, T', D); zeros where a row is unknown."""
+    n, frames, dim = rows.shape
+    if dim == 0 or frames < 2:
+        return rows.new_zeros(n, position.shape[1], dim).float()
+    before = position.floor().clamp(0, frames - 2)
+    index = before.long()[:, :, None].expand(-1, -1, dim)
+    first, second = rows.gather(1, index), rows.gather(1, index + 1)
+    known = first.any(dim=2) & second.any(dim=2) & (position >= 0) & (position <= frames - 1)
+    share = (position - before)[:, :, None]
+    return torch.where(known[:, :, None], torch.lerp(first.float(), second.float(), share) / SCALE, 0.0)
 
 
 def inside(alignments: Tensor, spans: Tensor) -> tuple[Tensor, Tensor]:

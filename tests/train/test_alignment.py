@@ -19,6 +19,7 @@ from edge_las.train.loss import JointLoss, aligned_share
 from edge_las.train.targets import IGNORED, inside, make_targets
 from tests.tiny_artifact import tiny_model
 
+_NOTHING_TAUGHT = torch.zeros(1, 0, 0, dtype=torch.int8)
 OFF = Alignment(((PHONES.index("SIL"), 18), (PHONES.index("AO"), 24), (PHONES.index("F"), 22)), ((18, 46),))
 
 
@@ -65,7 +66,7 @@ def test_targets_follow_lead_and_speed() -> None:
     phones = torch.from_numpy(OFF.frame_phones(64))[None].repeat(2, 1)
     spans = torch.tensor([[[18.0, 64.0], [-1.0, -1.0]]] * 2)
     moved = Moved(torch.tensor([1.0, 2.0]), torch.tensor([0, 6400]))
-    targets = make_targets(phones, spans, moved, 40, 640, 16000)
+    targets = make_targets(phones, spans, _NOTHING_TAUGHT, moved, 40, 640, 16000)
     # Encoded frame j has its middle at 10 ms frame 4 j + 2; the second clip is twice as fast, 0.4 s later.
     assert targets.phones[0, :17].tolist() == [0] * 4 + [PHONES.index("AO")] * 6 + [PHONES.index("F")] * 6 + [
         0
@@ -79,7 +80,7 @@ def test_targets_follow_lead_and_speed() -> None:
 
 def test_nothing_is_taught_where_nothing_was_aligned() -> None:
     phones = torch.full((1, 10), UNKNOWN, dtype=torch.uint8)
-    targets = make_targets(phones, torch.full((1, 1, 2), -1.0), _still(), 8, 640, 16000)
+    targets = make_targets(phones, torch.full((1, 1, 2), -1.0), _NOTHING_TAUGHT, _still(), 8, 640, 16000)
     assert (targets.phones == IGNORED).all()
     share, known = inside(torch.full((1, 1, 8), 0.125), targets.spans)
     assert not known.any() and share.shape == known.shape
@@ -100,7 +101,9 @@ def test_aligned_losses_teach_and_fade() -> None:
     features, lengths = torch.randn(1, 80, 64), torch.tensor([80])
     tokens, token_lengths = torch.tensor([[5, 6]]), torch.tensor([2])
     phones = torch.zeros(1, 80, dtype=torch.uint8)
-    targets = make_targets(phones, torch.tensor([[[0.0, 1.0]] * 3]), _still(), 20, 640, 16000)
+    targets = make_targets(
+        phones, torch.tensor([[[0.0, 1.0]] * 3]), _NOTHING_TAUGHT, _still(), 20, 640, 16000
+    )
     with torch.no_grad():
         value, parts = loss(features, lengths, tokens, token_lengths, targets, 1.0)
         plain, plain_parts = loss(features, lengths, tokens, token_lengths)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from edge_las.features import FeatureConfig, mel_edges_hz
 from edge_las.train.augment import Augmenter, change_speed
 from edge_las.train.config import AugmentConfig
 
@@ -35,7 +36,7 @@ def waves() -> tuple[Tensor, Tensor]:
 
 def augmenter(noise: bool = True, **changed: float) -> Augmenter:
     noises = [torch.randn(5000, generator=rng(5))] if noise else []
-    return Augmenter(AugmentConfig(**changed), noises, RATE)
+    return Augmenter(AugmentConfig(**changed), noises, FeatureConfig(sample_rate=RATE))
 
 
 def test_the_generator_decides_all() -> None:
@@ -131,3 +132,17 @@ def test_a_clip_is_masked_alike_however_it_is_padded() -> None:
     b = augmenter().features(longer, lengths, rng())
     torch.testing.assert_close(a[0], b[0, :50])
     torch.testing.assert_close(a[1, :30], b[1, :30])
+
+
+def test_a_longer_tract_moves_formants_down_and_nothing_else() -> None:
+    config = FeatureConfig()
+    hz = torch.from_numpy(mel_edges_hz(config)[1:-1])
+    bump = torch.exp(-((hz - 1500.0) / 200.0).square()).float().repeat(64, 5, 1)
+    still = {"equalizer_db": 0.0, "telephone_probability": 0.0, "freq_masks": 0, "time_masks_per_s": 0.0}
+    lengths = torch.full((64,), 5)
+    moved = augmenter(tract_change=0.1, **still).features(bump, lengths, rng())
+    peaks = hz[moved[:, 2].argmax(dim=1)]
+    assert peaks.min() < 1420.0 and peaks.max() > 1580.0
+    assert (peaks > 1500.0 / 1.12).all() and (peaks < 1500.0 / 0.88).all()
+    assert torch.equal(moved[:, 0], moved[:, 4])
+    assert torch.equal(augmenter(**still).features(bump, lengths, rng()), bump)
