@@ -43,12 +43,37 @@ def deal(words: Sequence[str]) -> list[list[str]]:
     return lists
 
 
+def _dealt(texts: Sequence[str]) -> list[list[str]]:
+    return deal([text.split()[place] for text in texts for place in slot_places(text)])
+
+
+def sentence_templates(texts: Sequence[str]) -> dict[str, Any]:
+    """Give sentences with slots, each an intent, as `edge-las domain build` takes templates."""
+    dealt = _dealt(texts)
+    names = {word: f"list{number}" for number, words in enumerate(dealt) for word in words}
+
+    def template(text: str) -> str:
+        words, places = text.split(), slot_places(text)
+        return " ".join(
+            f"{{{names[word]}:slot{place}}}" if place in places else word for place, word in enumerate(words)
+        )
+
+    return {
+        "language": "en",
+        "intents": {
+            f"Sentence{number}": {"data": [{"sentences": [template(text)]}]}
+            for number, text in enumerate(texts)
+        },
+        "lists": {f"list{number}": {"values": words} for number, words in enumerate(dealt)},
+    }
+
+
 def sentences_grammar(texts: Sequence[str], language: str) -> Grammar:
     """Make the grammar of sentences with slots."""
     builder = GrammarBuilder()
     _, top = builder.network()
     lists = {}
-    for words in deal([text.split()[place] for text in texts for place in slot_places(text)]):
+    for words in _dealt(texts):
         network, start = builder.network()
         for word in words:
             builder.end(builder.branch(start, word), word)
@@ -92,6 +117,27 @@ def own_task(recognizer: Recognizer, recordings: Sequence[Recording], split: str
     return Task("commands", constraint.grammar, spread(known, limit), constraint.automaton.interpret)
 
 
+def domain_of(recordings: Sequence[Recording], sets: Sequence[str], split: str) -> dict[str, Any]:
+    """Give the sentences of some data sets as templates: a domain that real recordings can prove.
+
+    Raises: ConfigError if there are none.
+    """
+    texts = _texts([item for found in choose(recordings, split, sets).values() for item in _read(found)])
+    if not texts:
+        raise ConfigError(f"{', '.join(sets)}: no sentence of {_FEWEST_WORDS} words")
+    return sentence_templates(texts)
+
+
+def _read(recordings: Sequence[Recording]) -> list[Recording]:
+    return [
+        item for item in recordings if not is_digits(item.text) and len(item.text.split()) >= _FEWEST_WORDS
+    ]
+
+
+def _texts(recordings: Sequence[Recording]) -> list[str]:
+    return sorted({item.text for item in recordings})
+
+
 def tasks(
     recordings: Sequence[Recording], sets: Sequence[str], limit: int, language: str, split: str = "dev"
 ) -> list[Task]:
@@ -102,14 +148,13 @@ def tasks(
     made, digits = [], []
     for name, found in choose(recordings, split, sets).items():
         numbers = [item for item in found if is_digits(item.text)]
-        read = [item for item in found if item not in numbers and len(item.text.split()) >= _FEWEST_WORDS]
+        read = _read(found)
         if not numbers and not read:
             raise ConfigError(f"{name}: has no sentence of {_FEWEST_WORDS} words and no string of digits")
         digits += [item for item in numbers if len(item.text.split()) > 1]
         if read:
             # Those that are not heard are commands all the same.
-            texts = sorted({item.text for item in read})
-            made.append(Task(name, sentences_grammar(texts, language), spread(read, limit)))
+            made.append(Task(name, sentences_grammar(_texts(read), language), spread(read, limit)))
     if digits:
         made.append(Task("digits", digits_grammar(language), spread(digits, limit)))
     return made

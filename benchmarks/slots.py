@@ -4,9 +4,11 @@ Read sentences stand for commands: each sentence of a data set is one, and some 
 might as well hold other words of alike length. What was said is right if all words are. Strings of digits are
 commands too, of any length. With --own-grammar the commands are the model's own, right if their
 meaning is: the folder `speech-*` of a build holds voices that it never trained on (--split test).
+--write-domain makes templates of the sentences, so that real voices can prove what a build is worth.
 """
 
 import argparse
+import json
 import sys
 import zlib
 from collections.abc import Iterator
@@ -22,9 +24,10 @@ from benchmarks.listening import listen, share
 from benchmarks.noise import HELD_BACK, FloatArray, load_noises, mix
 from benchmarks.output import describe_machine, describe_model
 from benchmarks.recordings import load_recordings
-from benchmarks.slot_tasks import Task, own_task, slot_places, tasks
+from benchmarks.slot_tasks import Task, domain_of, own_task, slot_places, tasks
 from edge_las.errors import ConfigError
 from edge_las.runtime.recognizer import Recognizer, model_folder
+from edge_las.staging import whole_file
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,18 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
         "measured_on": describe_machine(),
         "scores": [asdict(score) for score in scores],
     }
+
+
+def write_domain(options: argparse.Namespace) -> Results:
+    """Write the sentences of some data sets as templates.
+
+    Raises: ConfigError if there are none, or the file can't be written.
+    """
+    domain = domain_of(load_recordings(options.speech), options.set, options.split)
+    with whole_file(options.write_domain) as file:
+        # JSON is YAML.
+        file.write(json.dumps(domain, indent=1).encode())
+    return {"kind": "domain", "file": str(options.write_domain), "sentences": len(domain["intents"])}
 
 
 def measure(recognizer: Recognizer, task: Task, noise: FloatArray | None, snr_db: float | None) -> Score:
@@ -124,7 +139,10 @@ def line(score: Score) -> str:
 
 
 def show(results: Results) -> None:
-    """Print a row for each task and ratio, and the mean of all."""
+    """Print a row for each task and ratio, and the mean of all; or what was written."""
+    if results["kind"] == "domain":
+        print(f"{results['file']}: {results['sentences']} sentences")
+        return
     scores = [Score(**row) for row in results["scores"]]
     for score in scores:
         print(line(score))
@@ -145,12 +163,14 @@ def main(arguments: list[str] | None = None) -> int:
     add("--split", default="dev", metavar="NAME", help="of the recordings (dev)")
     add("--own-grammar", action="store_true", help="the model's own commands, where recordings say them")
     add("--ctc-weight", type=float, metavar="W", help="of the CTC head (default: the model's)")
+    add("--write-domain", type=Path, metavar="FILE.yaml",
+        help="only write the sentences of --set as a file of templates")
     # fmt: on
     progress = stopwatch()
 
     def work(options: argparse.Namespace) -> Results:
         options.set = options.set or ["librispeech", "speechocean762", "alphanumeric"]
-        return run(options, progress)
+        return write_domain(options) if options.write_domain else run(options, progress)
 
     return execute(parser, arguments, work, show)
 

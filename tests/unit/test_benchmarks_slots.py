@@ -44,6 +44,28 @@ def test_a_slot_takes_the_words_of_its_list_and_nothing_else() -> None:
     assert not grammar.accepts("we saw it as summer")
 
 
+def test_the_sentences_are_templates_that_a_domain_can_be_built_of(tmp_path, capsys) -> None:
+    pytest.importorskip("hassil")
+    from edge_las.domain.compile import compile_domain
+    from edge_las.domain.sentences import read_domain
+
+    texts = ["we saw it in summer", "he'd had it as supper", "it's the last winter"]
+    rows = ["id\tdataset\tspeaker\tsplit\ttext\tpath\tseconds"]
+    rows += [
+        f"{n}\tread\ts\tdev\t{text}\t{n}.wav\t1" for n, text in enumerate([*texts, "one two three four"])
+    ]
+    (tmp_path / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    file = tmp_path / "read.yaml"
+    options = ["--speech", str(tmp_path), "--set", "read", "--write-domain", str(file)]
+    assert slots.main(options) == 0
+    assert capsys.readouterr().out == f"{file}: 3 sentences\n"
+    grammar = Automaton(compile_domain(read_domain(file), frozenset("abcdefghijklmnopqrstuvwxyz'"))[0])
+    assert all(grammar.accepts(text) for text in texts)
+    match = grammar.interpret("we had it in supper")
+    assert match is not None and match.slots == {"slot1": "had", "slot4": "supper"}
+    assert not grammar.accepts("we saw it as supper")
+
+
 def test_digits_are_a_task_of_any_length() -> None:
     found = slot_tasks.tasks(
         [recording("one two three"), recording("five"), recording("it is all we have", "train"),
