@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from benchmarks import unheard
 from edge_las.domain.compile import compile_domain
 from edge_las.domain.sentences import read_domain
 from edge_las.search.automaton import Automaton
+from edge_las.train.run import load_recipe
 
 pytest.importorskip("hassil")
 ROWS = (
@@ -75,6 +77,34 @@ def test_builds_without_the_words_and_tests_on_the_dev_split(tmp_path, monkeypat
     called.clear()
     assert unheard.main([*options, "--templates", "digits.yaml"]) == 0
     assert called[0][2] == "digits.yaml"
+
+
+def test_trains_the_base_without_the_words_first(tmp_path, monkeypatch) -> None:
+    called = []
+
+    def answer(*arguments: object) -> str:
+        called.append([str(argument) for argument in arguments])
+        return '{"outside": 5, "false_accepts": 0.2}'
+
+    monkeypatch.setattr(unheard, "_edge_las", answer)
+    options = ["--speech", str(speech(tmp_path)), "--dataset", "books", "--words-of", "words"]
+    options += ["--train-minutes", "90", "--data", "pieces", "--out", str(tmp_path / "o")]
+    unheard.run(unheard.parser_of().parse_args(options))
+    train, build, *_ = called
+    assert train[:4] == ["train", "compact_en", "--data", "pieces"]
+    recipe = load_recipe(train[1], [value for flag, value in pairwise(train) if flag == "--set"])
+    assert recipe.data.exclude_words == ("go", "left", "no", "yes")
+    assert recipe.optim.max_minutes == 90
+    assert build[build.index("--base") + 1] == str(tmp_path / "o.base" / "best")
+
+
+def test_a_base_is_needed_and_one_only(tmp_path, capsys) -> None:
+    for wrong in ([], ["--base", "b", "--train-minutes", "9"]):
+        with pytest.raises(SystemExit):
+            unheard.main(["--speech", str(tmp_path), "--out", str(tmp_path / "o"), *wrong])
+    errors = capsys.readouterr().err
+    assert "--out and one of --base and --train-minutes are needed" in errors
+    assert "not allowed with argument --base" in errors
 
 
 def test_digit_strings_are_read_digit_by_digit(repo_dir) -> None:
