@@ -80,10 +80,19 @@ class NgramModel:
     def log_probs(self, context: tuple[int, ...]) -> npt.NDArray[np.float64]:
         """Return the log probs (V,) of every token after a context."""
         result = self.levels[0].log_probs.astype(np.float64)
-        for below, level, parent in zip(self.levels, self.levels[1:], context, strict=False):
-            result += below.backoffs[parent]
-            first, last = level.keys.searchsorted([parent * self.vocabulary, (parent + 1) * self.vocabulary])
-            result[level.keys[first:last] % self.vocabulary] = level.log_probs[first:last]
+        for length in range(1, len(context) + 1):
+            result = self.refine(result, context[:length])
+        return result
+
+    def refine(self, shorter: npt.NDArray[np.float64], context: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """Return the log probs (V,) after a context, given those after it without its longest n-gram."""
+        parent, length = context[-1], len(context)
+        result: npt.NDArray[np.float64] = shorter + self.levels[length - 1].backoffs[parent]
+        if length < len(self.levels):
+            level, start = self.levels[length], parent * self.vocabulary
+            first = int(level.keys.searchsorted(start))
+            last = int(level.keys.searchsorted(start + self.vocabulary))
+            result[level.keys[first:last] - start] = level.log_probs[first:last]
         return result
 
 

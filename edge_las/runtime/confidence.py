@@ -10,7 +10,6 @@ import numpy as np
 from edge_las.runtime.engine import Array
 from edge_las.runtime.placing import Placed
 from edge_las.search.hypothesis import Hypothesis
-from edge_las.search.rescoring import ctc_sums
 
 # Beyond these a probability is as good as certain; logits would grow without end.
 _LEAST_PROB = 0.001
@@ -135,10 +134,9 @@ def evidence_of(placed: Placed, margin: float, ctc_log_probs: Array, silent_ids:
 def command_evidence(
     placed: Placed, evidence: Evidence, margin: float, ctc_log_probs: Array, silent_ids: Sequence[int]
 ) -> CommandEvidence:
-    """Gather what speaks for a sentence of a grammar; silent_ids begin with blank."""
-    heard = float(ctc_sums(ctc_log_probs, [placed.hypothesis.tokens], silent_ids[0])[0])
+    """Gather what speaks for a rescored sentence of a grammar."""
     silence = float(np.logaddexp.reduce(ctc_log_probs[:, list(silent_ids)], axis=1).sum(dtype=np.float64))
-    gained = min(_MOST_GAIN, max(_LEAST_GAIN, heard - silence))
+    gained = min(_MOST_GAIN, max(_LEAST_GAIN, placed.hypothesis.ctc_log_prob - silence))
     return CommandEvidence(evidence.spelled, evidence.unspelled, _bounded_margin(margin), gained)
 
 

@@ -18,7 +18,6 @@ from edge_las.search.fusion import Scorer
 from edge_las.search.grammar import GrammarScorer
 from edge_las.search.hotwords import HotwordScorer, check_hotword
 from edge_las.search.hypothesis import Hypothesis
-from edge_las.search.rescoring import ctc_sums
 from edge_las.search.sentence_graph import SentenceGraph
 from edge_las.search.speller import FloatArray
 from edge_las.textfiles import read_lines
@@ -95,9 +94,7 @@ class Constraint:
         kept = [item for item in found if item.finished and self.automaton.accepts(self._text(item))]
         if not kept:
             return Constrained([], None, math.inf)
-        return Constrained(
-            kept, self.meaning(kept[0]), loss_of(kept[0], ctc_log_probs, self._tokens.blank_id)
-        )
+        return Constrained(kept, self.meaning(kept[0]), loss_of(kept[0], ctc_log_probs))
 
     def meaning(self, hypothesis: Hypothesis) -> dict[str, Any] | None:
         """Read intent and slots; None where it is no sentence of the grammar."""
@@ -113,14 +110,13 @@ class Constraint:
         return self._tokens.decode(hypothesis.tokens)
 
 
-def loss_of(hypothesis: Hypothesis, ctc_log_probs: FloatArray, blank_id: int) -> float:
-    """Compute what a sentence loses to the CTC head's likeliest path and in the Speller, in nats a token.
+def loss_of(hypothesis: Hypothesis, ctc_log_probs: FloatArray) -> float:
+    """Compute what a rescored sentence loses to the CTC head's likeliest path and in the Speller, nats a token.
 
     To the CTC head, of log probs (T, V), no sound goes unexplained: a short text pays for all of long speech.
     """
     likeliest = float(ctc_log_probs.max(axis=1).sum(dtype=np.float64))
-    heard = float(ctc_sums(ctc_log_probs, [hypothesis.tokens], blank_id)[0])
-    return (likeliest - heard - hypothesis.log_prob) / (len(hypothesis.tokens) + _SPARE_TOKENS)
+    return (likeliest - hypothesis.ctc_log_prob - hypothesis.log_prob) / (len(hypothesis.tokens) + _SPARE_TOKENS)
 
 
 def alphabet_of(tokens: TokenTable) -> frozenset[str]:

@@ -15,6 +15,9 @@ class BeamConfig:
 
     beam_size: int = 4
     nbest: int = 4
+    # With a language model, free text is sought along the CTC head's frames, so many prefixes being kept, and
+    # the Speller judges the beam_size best. 0: the Speller leads, as it does without.
+    prefixes: int = 12
     # The runtime sets this for each utterance, from its length.
     max_tokens: int = 200
     # The Speller's log probs weigh 1 - ctc_weight, the CTC prefix scores ctc_weight.
@@ -40,8 +43,9 @@ class BeamConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "beam_size", "nbest", "max_tokens")
-        if self.beam_size > _MOST_HYPOTHESES:
-            raise ConfigError(f"beam_size is {self.beam_size}, must be at most {_MOST_HYPOTHESES}")
+        for name in ("beam_size", "prefixes"):
+            if getattr(self, name) > _MOST_HYPOTHESES:
+                raise ConfigError(f"{name} is {getattr(self, name)}, must be at most {_MOST_HYPOTHESES}")
         if not 0.0 <= self.ctc_weight < 1.0:
             raise ConfigError(f"ctc_weight is {self.ctc_weight}, must be from 0 to below 1")
-        check_at_least(self, 0, "length_penalty", "stop_margin", "max_frame_attention")
+        check_at_least(self, 0, "prefixes", "length_penalty", "stop_margin", "max_frame_attention")

@@ -1,5 +1,6 @@
 """What a search returns, and the checks on it that make endless repetition impossible."""
 
+import math
 from dataclasses import dataclass
 
 # Two units of at least this many tokens with the same attention are a loop; shorter ones need a third.
@@ -14,7 +15,7 @@ class Hypothesis:
 
     score ranks hypotheses of one search; log_prob is the Speller's alone, with <eos> if finished.
     frames holds the encoded frame that each token looked at most (a Speller that tells no alignment: its
-    number). Not finished = cut off by a limit.
+    number). Not finished = cut off by a limit. ctc_log_prob is the CTC head's, summed over paths; NaN = not asked.
     """
 
     tokens: tuple[int, ...]
@@ -23,6 +24,7 @@ class Hypothesis:
     token_log_probs: tuple[float, ...]
     frames: tuple[int, ...]
     finished: bool
+    ctc_log_prob: float = math.nan
 
 
 def is_loop(tokens: tuple[int, ...], frames: tuple[int, ...]) -> bool:

@@ -9,7 +9,8 @@ from edge_las.errors import ConfigError
 from edge_las.ngram import NgramModel
 from edge_las.search.speller import FloatArray, IntArray
 
-_MOST_CONTEXTS = 4096
+# Of 0.5 kB each.
+_MOST_CONTEXTS = 8192
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,19 @@ class NgramScorer:
 
     def score(self, state: tuple[int, ...], tokens: IntArray) -> FloatArray:
         """Return the weighted log probs of tokens."""
-        scores = self._cache.get(state)
-        if scores is None:
+        scores: FloatArray = self._weight * self._log_probs(state)[tokens]
+        return scores
+
+    def _log_probs(self, context: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        found = self._cache.get(context)
+        if found is None:
+            # Shorter contexts are shared by many: what is below them is looked up once.
+            shorter = self._log_probs(context[:-1]) if context else None
+            found = self._model.log_probs(()) if shorter is None else self._model.refine(shorter, context)
             # Threads share a model's scorer: what is used here must not hang on the cache.
-            scores = self._weight * self._model.log_probs(state)
             if len(self._cache) >= _MOST_CONTEXTS:
                 self._cache.clear()
-            self._cache[state] = scores
-        found: FloatArray = scores[tokens]
+            self._cache[context] = found
         return found
 
     def advance(self, state: tuple[int, ...], token: int) -> tuple[int, ...]:

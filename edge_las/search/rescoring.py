@@ -1,6 +1,7 @@
 """Scores of sentences that are given: by Speller, CTC head and scorers together, as the beam would."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +12,18 @@ from edge_las.search.hypothesis import Hypothesis
 from edge_las.search.speller import FloatArray, IntArray, SpellerStep
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """A sentence for the Speller to judge.
+
+    ctc_log_prob: the CTC head's, summed over all paths; added: what scorers and bonuses add to its score.
+    """
+
+    tokens: tuple[int, ...]
+    ctc_log_prob: float
+    added: float
+
+
 def rescore(
     speller: SpellerStep,
     config: BeamConfig,
@@ -18,29 +31,43 @@ def rescore(
     scorers: Sequence[Scorer],
     sentences: Sequence[Sequence[int]],
 ) -> list[Hypothesis]:
-    """Spell sentences with ends of their own, all in one Speller call a step; best first.
+    """Score sentences with ends of their own, best first; ctc_log_probs: (T, V).
 
-    ctc_log_probs: (T, V). Scores are as the beam's, but for its coverage.
+    Scores are as the beam's, but for its coverage.
     """
-    if not sentences:
+    heard = ctc_sums(ctc_log_probs, sentences, config.blank_id).tolist()
+    proposals = [
+        Proposal(
+            tuple(sentence), log_prob, _scored(scorers, sentence, config) + len(sentence) * config.token_bonus
+        )
+        for sentence, log_prob in zip(sentences, heard, strict=True)
+    ]
+    return judge_proposals(speller, config, proposals)
+
+
+def judge_proposals(
+    speller: SpellerStep, config: BeamConfig, proposals: Sequence[Proposal]
+) -> list[Hypothesis]:
+    """Add the Speller's judgement, in one call a step for all proposals; best first."""
+    if not proposals:
         return []
-    spelled, frames = _spell(speller, config, sentences)
-    log_probs = np.nansum(spelled, axis=1)
-    totals = (1.0 - config.ctc_weight) * log_probs
-    if config.ctc_weight:
-        totals += config.ctc_weight * ctc_sums(ctc_log_probs, sentences, config.blank_id)
+    spelled, frames = _spell(speller, config, [proposal.tokens for proposal in proposals])
     hypotheses = []
-    for row, sentence in enumerate(sentences):
-        size = len(sentence)
-        total = totals[row] + _scored(scorers, sentence, config.eos_id) + size * config.token_bonus
+    for row, proposal in enumerate(proposals):
+        size = len(proposal.tokens)
+        log_prob = float(spelled[row, : size + 1].sum())
+        total = (1.0 - config.ctc_weight) * log_prob + proposal.added
+        if config.ctc_weight:
+            total += config.ctc_weight * proposal.ctc_log_prob
         hypotheses.append(
             Hypothesis(
-                tokens=tuple(sentence),
-                score=float(total) / (size + 1) ** config.length_penalty,
-                log_prob=float(log_probs[row]),
+                tokens=proposal.tokens,
+                score=total / (size + 1) ** config.length_penalty,
+                log_prob=log_prob,
                 token_log_probs=tuple(spelled[row, :size].tolist()),
                 frames=tuple(frames[row, :size].tolist()),
                 finished=True,
+                ctc_log_prob=proposal.ctc_log_prob,
             )
         )
     return sorted(hypotheses, key=lambda hypothesis: -hypothesis.score)
@@ -64,8 +91,6 @@ def _spell(
         spelled[:, step] = log_probs[np.arange(len(sentences)), last]
         alignment = state.get("alignment")
         frames[:, step] = step if alignment is None else alignment.argmax(axis=1)
-    for row, sentence in enumerate(sentences):
-        spelled[row, len(sentence) + 1 :] = np.nan
     return spelled, frames
 
 
@@ -84,12 +109,12 @@ def ctc_sums(log_probs: FloatArray, sentences: Sequence[Sequence[int]], blank_id
     return totals
 
 
-def _scored(scorers: Sequence[Scorer], sentence: Sequence[int], eos_id: int) -> float:
+def _scored(scorers: Sequence[Scorer], sentence: Sequence[int], config: BeamConfig) -> float:
     total = 0.0
     for scorer in scorers:
         state = scorer.initial_state()
         for token in sentence:
             total += float(scorer.score(state, np.array([token]))[0])
             state = scorer.advance(state, token)
-        total += float(scorer.score(state, np.array([eos_id]))[0])
+        total += float(scorer.score(state, np.array([config.eos_id]))[0])
     return total

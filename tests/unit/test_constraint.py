@@ -6,6 +6,7 @@ import pytest
 from edge_las.grammar import phrases_grammar
 from edge_las.runtime.constraint import Constraint, ConstraintConfig, alphabet_of, loss_of
 from edge_las.search.hypothesis import Hypothesis
+from edge_las.search.rescoring import ctc_sums
 from edge_las.tokens import TokenTable
 
 TABLE = TokenTable.characters("ab")
@@ -23,13 +24,15 @@ def hypothesis(text, log_prob=0.0, finished=True):
     return Hypothesis(tokens, -1.0, log_prob, (0.0,) * len(tokens), tuple(range(len(tokens))), finished)
 
 
-def tokens(*ids):
-    return Hypothesis(ids, 0.0, 0.0, (0.0,) * len(ids), ids, True)
+def judged(log_probs, *ids, log_prob=0.0):
+    """A hypothesis as `rescore` gives it."""
+    heard = float(ctc_sums(log_probs, [ids], 0)[0])
+    return Hypothesis(ids, 0.0, log_prob, (0.0,) * len(ids), ids, True, heard)
 
 
 def test_a_short_text_pays_for_all_of_long_speech():
     log_probs = ctc([A, 0, B, 0, A, 0, B, 0, A, 0])
-    right, short = (loss_of(tokens(*ids), log_probs, 0) for ids in ((A, B, A, B, A), (A,)))
+    right, short = (loss_of(judged(log_probs, *ids), log_probs) for ids in ((A, B, A, B, A), (A,)))
     assert abs(right) < 0.05
     # Four letters go unexplained, each log(0.98 / 0.01); nine tokens share that: one, and eight to spare.
     assert short == pytest.approx(4 * np.log(98) / 9, rel=0.1)
@@ -38,7 +41,7 @@ def test_a_short_text_pays_for_all_of_long_speech():
 def test_what_the_speller_doubts_is_a_loss_too():
     log_probs = ctc([A, 0, B])
     sure, unsure = (
-        loss_of(Hypothesis((A, B), 0.0, log_prob, (0.0, 0.0), (0, 2), True), log_probs, 0)
+        loss_of(judged(log_probs, A, B, log_prob=log_prob), log_probs)
         for log_prob in (-0.1, -5.1)
     )
     assert unsure - sure == pytest.approx(5.0 / 10)
@@ -47,12 +50,13 @@ def test_what_the_speller_doubts_is_a_loss_too():
 def test_only_sentences_are_kept_and_the_first_has_a_meaning():
     grammar = phrases_grammar(["ab", "ba"], alphabet_of(TABLE), "en")
     constraint = Constraint(grammar, TABLE, ConstraintConfig())
-    found = [hypothesis("ab", finished=False), hypothesis("aa"), hypothesis("ba"), hypothesis("ab")]
     log_probs = ctc([TABLE.encode("ba")[0], B, A])
+    right = judged(log_probs, *TABLE.encode("ba"))
+    found = [hypothesis("ab", finished=False), hypothesis("aa"), right, hypothesis("ab")]
     kept = constraint.keep(found, log_probs)
     assert kept.kept == found[2:]
     assert kept.intent == {"intent": "phrase", "slots": {"phrase": "ba"}}
-    assert kept.loss == loss_of(found[2], log_probs, 0)
+    assert kept.loss == loss_of(right, log_probs) < 1.0
     nothing = constraint.keep(found[:2], log_probs)
     assert (nothing.kept, nothing.intent, nothing.loss) == ([], None, math.inf)
     assert constraint.outside("aa", math.inf)["loss"] is None
