@@ -38,6 +38,12 @@ class Alignment:
         phones = " ".join(f"{PHONES[phone]} {frames}" for phone, frames in self.phones)
         return phones, " ".join(f"{first} {frames}" for first, frames in self.words)
 
+    def frame_diphones(self, frames: int) -> npt.NDArray[np.int64]:
+        """Number the phone and the one that follows of each of the first `frames` frames, -1 past the end."""
+        kinds, counts = np.array(self.phones, dtype=np.int64).reshape(-1, 2).T
+        pairs = np.repeat(kinds * len(PHONES) + np.append(kinds[1:], 0), counts)[:frames]
+        return np.pad(pairs, (0, frames - len(pairs)), constant_values=-1)
+
     def frame_phones(self, frames: int) -> npt.NDArray[np.uint8]:
         """Give the phone of each of the first `frames` frames, UNKNOWN past the alignment's end."""
         kinds, counts = np.array(self.phones, dtype=np.int64).reshape(-1, 2).T

@@ -14,16 +14,19 @@ from tqdm import tqdm
 
 from edge_las.audio import pcm_to_float
 from edge_las.errors import ConfigError, DeviceError
+from edge_las.train.alignment import FRAME_SAMPLES
 from edge_las.train.corpus import SAMPLE_RATE, Clip, Corpus
+from edge_las.train.discriminant import Discriminant
 from edge_las.train.teacher import LARGEST, ROW_SAMPLES, SCALE, TEACHER_FILE
 
-_SCALE_FILE = "teacher_scale.npz"
+DISCRIMINANT_FILE = "teacher_discriminant.npz"
+DIM = 96
 _WINDOW_SAMPLES = 30 * SAMPLE_RATE  # what the teacher hears at once, at most
 _BATCH_SAMPLES = 60 * SAMPLE_RATE
 # The teacher hears so much silence after each clip.
 _TAIL_SAMPLES = SAMPLE_RATE // 2
-# Clips that tell each dimension's mean and spread.
-_SAMPLE_CLIPS = 1500
+# Aligned clips that tell which directions matter.
+_SAMPLE_CLIPS = 3000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "corpora",
         type=Path,
         nargs="+",
-        help="folders with index.tsv and audio.i16; the first sets the scale of all",
+        help="folders with index.tsv and audio.i16; the first, aligned, tells what matters",
     )
     add(
         "--teacher",
@@ -75,18 +78,19 @@ class WhisperEncoder:
         return np.array(self._model.encode(np.stack(padded)))
 
 
-def distill_corpus(folder: Path, teacher: WhisperEncoder, like: Path) -> int:
+def distill_corpus(folder: Path, teacher: WhisperEncoder, like: Path, dim: int = DIM) -> int:
     """Write what the teacher makes of a corpus, going on where interrupted; return how many clips it holds.
 
-    Each dimension is scaled as in the corpus `like`. Raises: ConfigError for a folder without a flat corpus.
+    Its frames are projected on the `dim` directions that best tell apart the phones of the corpus `like`.
+    Raises: ConfigError for a folder without a flat corpus, or where `like` is not aligned.
     """
     corpus = Corpus([folder])
     whole = corpus.audio_path(0).with_name(TEACHER_FILE)
     if whole.exists():
         return len(corpus.clips)
-    mean, deviation = _scale(corpus, teacher, like)
+    project = _discriminant(Corpus([like]), like / DISCRIMINANT_FILE, teacher, dim)
     part = whole.with_name(TEACHER_FILE + ".part")
-    shape = (-(-corpus.audio_path(0).stat().st_size // 2 // ROW_SAMPLES), len(mean))
+    shape = (-(-corpus.audio_path(0).stat().st_size // 2 // ROW_SAMPLES), project.projection.shape[1])
     rows = np.lib.format.open_memmap(part, "r+" if part.exists() else "w+", np.int8, shape)
     left = [clip for clip in corpus.clips if not _rows(clip, rows).any()]
     with tqdm(total=len(left), unit="clip", mininterval=5) as bar:
@@ -94,26 +98,29 @@ def distill_corpus(folder: Path, teacher: WhisperEncoder, like: Path) -> int:
             for clip, encoded in zip(
                 batch, teacher.hear([_wave(corpus, clip) for clip in batch]), strict=True
             ):
-                _keep(clip, (encoded - mean) / deviation, rows)
+                _keep(clip, project(encoded), rows)
             bar.update(len(batch))
     rows.flush()
     part.replace(whole)
     return len(corpus.clips)
 
 
-def _scale(corpus: Corpus, teacher: WhisperEncoder, like: Path) -> tuple[npt.NDArray, npt.NDArray]:
-    """Read each dimension's mean and standard deviation, (D,), or find and write them."""
-    path = like / _SCALE_FILE
+def _discriminant(corpus: Corpus, path: Path, teacher: WhisperEncoder, dim: int) -> Discriminant:
+    """Read the projection, or find it from a sample of clips and write it."""
     if not path.exists():
-        clips = corpus.clips[:: -(-len(corpus.clips) // _SAMPLE_CLIPS)]
-        heard = [
-            teacher.hear([_wave(corpus, clip)])[0][: clip.num_samples // ROW_SAMPLES]
-            for clip in tqdm(clips, "scale", unit="clip", mininterval=5)
-        ]
-        frames = np.concatenate(heard)
-        np.savez(path, mean=frames.mean(axis=0), deviation=frames.std(axis=0).clip(1e-6))
-    scale = np.load(path)
-    return scale["mean"], scale["deviation"]
+        aligned = [clip for clip in corpus.clips if corpus.alignment(clip) is not None]
+        if not aligned:
+            raise ConfigError(f"{path.parent}: no clip is aligned: edge-las align {path.parent}")
+        frames, classes = [], []
+        for clip in tqdm(aligned[:: -(-len(aligned) // _SAMPLE_CLIPS)], "sample", unit="clip", mininterval=5):
+            alignment, encoded = corpus.alignment(clip), teacher.hear([_wave(corpus, clip)])[0]
+            assert alignment is not None
+            said = alignment.frame_diphones(len(encoded) * ROW_SAMPLES // FRAME_SAMPLES)
+            said = said[ROW_SAMPLES // FRAME_SAMPLES // 2 :: ROW_SAMPLES // FRAME_SAMPLES]
+            frames.append(encoded[: len(said)][said >= 0])
+            classes.append(said[said >= 0])
+        Discriminant.fit(np.concatenate(frames), np.concatenate(classes), dim).save(path)
+    return Discriminant.load(path)
 
 
 def _batches(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
@@ -141,9 +148,9 @@ def _rows(clip: Clip, rows: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
 
 def _keep(clip: Clip, encoded: npt.NDArray[np.float32], rows: npt.NDArray[np.int8]) -> None:
     """Interpolate a clip's frames (F, D), counted from its begin, to rows, counted from the file's."""
-    target = _rows(clip, rows)
+    target = _rows(clip, rows)[: len(encoded) - 1]
     behind = -clip.offset_samples % ROW_SAMPLES / ROW_SAMPLES
-    first, second = encoded[: len(target)], encoded[1 : len(target) + 1]
+    first, second = encoded[:-1][: len(target)], encoded[1:][: len(target)]
     values = np.rint((first + behind * (second - first)) * SCALE).clip(-LARGEST, LARGEST)
     values[~values.any(axis=1), 0] = 1  # zeros would say that nobody heard it
-    target[: len(values)] = values
+    target[:] = values

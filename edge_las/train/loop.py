@@ -75,7 +75,8 @@ class Trainer:
         if tokens.pieces != self.tokens.pieces:
             raise ConfigError(f"{base}: its tokens differ from the run's")
         own = self.model.state_dict()
-        self.model.load_state_dict(own | {k: w for k, w in model.state_dict().items() if k in own})
+        fitting = {k: w for k, w in model.state_dict().items() if k in own and w.shape == own[k].shape}
+        self.model.load_state_dict(own | fitting)
         self.ema = {name: w.detach().clone() for name, w in self.model.state_dict().items()}
 
     def run(self) -> Progress:

@@ -20,7 +20,7 @@ class Targets:
 
     phones: Tensor  # (N, T') index in PHONES, or IGNORED
     spans: Tensor  # (N, U + 1, 2) first and last encoded frame the attention may lie on; negative = unknown
-    taught: Tensor  # (N, T', D) of mean 0 and variance 1 over the corpus; zeros = unknown
+    taught: Tensor  # (N, T', D) of mean 0 and variance below 1; zeros = unknown
 
 
 def make_targets(

@@ -10,10 +10,12 @@ import torch
 from edge_las.errors import ConfigError, DeviceError
 from edge_las.tokens import TokenTable
 from edge_las.train import distill
+from edge_las.train.alignment import Alignment
 from edge_las.train.augment import Moved
 from edge_las.train.config import DataConfig, LossConfig
 from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index
 from edge_las.train.data import BatchDataset, plan_epoch
+from edge_las.train.discriminant import Discriminant
 from edge_las.train.loss import LOSSES, JointLoss
 from edge_las.train.model import LasModel
 from edge_las.train.targets import make_targets
@@ -48,7 +50,8 @@ def folder(tmp_path):
         for i, (offset, length, text) in enumerate(zip(OFFSETS, LENGTHS, ("off", "go"), strict=True))
     ]
     write_index(tmp_path, rows)
-    np.savez(tmp_path / "teacher_scale.npz", mean=[14_000.0, 0.0], deviation=[10_000.0, 1.0])
+    project = Discriminant(np.array([14_000.0, 0.0]), np.diag([1e-4, 1.0]))
+    project.save(tmp_path / distill.DISCRIMINANT_FILE)
     return tmp_path
 
 
@@ -84,13 +87,32 @@ def test_an_interrupted_teacher_goes_on(folder, monkeypatch) -> None:
     assert teacher.heard == 1 and np.load(folder / TEACHER_FILE)[[0, 60], 1].tolist() == [25, 25]
 
 
-def test_the_first_corpus_sets_the_scale(folder) -> None:
-    (folder / "teacher_scale.npz").unlink()
-    distill.distill_corpus(folder, Ramp(), folder)
-    rows = np.load(folder / TEACHER_FILE)[np.r_[0:50, 51:87]] / SCALE
-    assert rows[:, 0].mean() == pytest.approx(0.0, abs=0.05) and rows[:, 0].std() == pytest.approx(
-        1.0, abs=0.05
-    )
+class Listens:
+    """A teacher of three numbers: noise, the level of what it hears, noise."""
+
+    def hear(self, waves):
+        rng = np.random.default_rng(len(waves[0]))
+        frames = len(waves[0]) // ROW_SAMPLES
+        out = rng.normal(scale=5.0, size=(len(waves), frames, 3)).astype(np.float32)
+        for row, wave in zip(out, waves, strict=True):
+            row[:, 1] = np.abs(wave[: frames * ROW_SAMPLES]).reshape(frames, -1).mean(axis=1)
+        return out
+
+
+def test_directions_are_those_that_tell_phones_apart(tmp_path) -> None:
+    loud, soft = Alignment(((1, 100),), ((0, 100),)), Alignment(((2, 60), (3, 40)), ((0, 100),))
+    levels = np.tile(np.repeat([9000, 100, 3000], [16_000, 9600, 6400]), 6).astype(np.int16)
+    levels.tofile(tmp_path / AUDIO_FILE)
+    write_index(tmp_path, [(f"c{i}", 16_000 * i, 16_000, "words", "s", "train", "a") for i in range(12)])
+    lines = ["\t".join((f"c{i}", *(soft if i % 2 else loud).columns())) for i in range(12)]
+    (tmp_path / "align.tsv").write_text("id\tphones\twords\n" + "\n".join(lines) + "\n")
+    distill.distill_corpus(tmp_path, Listens(), tmp_path, dim=2)
+    found = Discriminant.load(tmp_path / distill.DISCRIMINANT_FILE)
+    best, next_best = np.abs(found.projection * [[5.0], [0.1], [5.0]]).T
+    assert best.argmax() == 1 and best[1] > 20 * best[[0, 2]].max()
+    assert np.abs(next_best).max() < 0.2
+    rows = np.load(tmp_path / TEACHER_FILE) / SCALE
+    assert rows[:, 0].std() == pytest.approx(1.0, abs=0.05) and rows[:, 1].std() < 0.3
 
 
 def batch_of(folder, item):
@@ -148,7 +170,10 @@ def test_the_loss_sees_only_what_was_heard_and_teaches(folder) -> None:
     assert loss(*heard, nothing)[1][LOSSES.index("teacher")] == 0.0
 
 
-def test_an_unknown_teacher_and_a_missing_package_are_named(folder, monkeypatch, capsys) -> None:
+def test_what_is_missing_is_named(folder, monkeypatch, capsys) -> None:
+    (folder / distill.DISCRIMINANT_FILE).unlink()
+    with pytest.raises(ConfigError, match="no clip is aligned: edge-las align"):
+        distill.distill_corpus(folder, Ramp(), folder)
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
     with pytest.raises(DeviceError, match=r"pip install edge-las\[distill\]"):
         distill.WhisperEncoder("tiny.en")
