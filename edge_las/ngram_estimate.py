@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import ConfigError
-from edge_las.ngram import NgramLevel, NgramModel
+from edge_las.ngram import NgramModel
+from edge_las.ngram_prune import PruneConfig, SmoothedLevel, prune
 from edge_las.tokens import TokenTable
 
 IntArray = npt.NDArray[np.int64]
@@ -28,21 +29,27 @@ class _Counted:
     places: IntArray
 
 
-def estimate(sentences: Sequence[str], order: int, tokens: TokenTable, min_count: int = 1) -> NgramModel:
+def estimate(
+    sentences: Sequence[str], order: int, tokens: TokenTable, pruning: PruneConfig | None = None
+) -> NgramModel:
     """Estimate a model of the tokens that spell sentences.
 
     Raises: ConfigError if there are none, or one cannot be spelled.
     """
     texts = [tokens.encode(sentence) for sentence in sentences if sentence.strip()]
-    return estimate_ngrams(texts, order, len(tokens), tokens.sos_id, tokens.eos_id, min_count)
+    return estimate_ngrams(texts, order, len(tokens), tokens.sos_id, tokens.eos_id, pruning)
 
 
 def estimate_ngrams(
-    texts: Sequence[Sequence[int]], order: int, vocabulary: int, sos_id: int, eos_id: int, min_count: int = 1
+    texts: Sequence[Sequence[int]],
+    order: int,
+    vocabulary: int,
+    sos_id: int,
+    eos_id: int,
+    pruning: PruneConfig | None = None,
 ) -> NgramModel:
-    """Count n-grams of token sequences and smooth them by interpolated Kneser-Ney.
+    """Count n-grams of token sequences, smooth them by interpolated Kneser-Ney, and leave some out.
 
-    N-grams of three tokens and more that were seen less than min_count times are left out.
     Source: Chen & Goodman 1998, section 2.7.
     Raises: ConfigError if there are no texts.
     """
@@ -55,52 +62,44 @@ def estimate_ngrams(
     tokens = _Counted(every_token, np.bincount(stream, minlength=vocabulary), every_token, stream)
     counted = [tokens]
     for length in range(2, order + 1):
-        least = min_count if length > 2 else 1
-        longer = _count_longer(counted[-1], stream, offsets >= length - 1, vocabulary, least)
+        longer = _count_longer(counted[-1], stream, offsets >= length - 1, vocabulary)
         if not longer.keys.size:  # no text is so long
             break
         counted.append(longer)
-    return _smooth(counted, offsets, sos_id)
+    return prune(_smooth(counted, offsets, sos_id), pruning or PruneConfig())
 
 
 def _count_longer(
-    shorter: _Counted, stream: IntArray, fits: npt.NDArray[np.bool_], vocabulary: int, min_count: int
+    shorter: _Counted, stream: IntArray, fits: npt.NDArray[np.bool_], vocabulary: int
 ) -> _Counted:
     before = np.concatenate([[_NOWHERE], shorter.places[:-1]])
-    ends = np.flatnonzero(fits & (before != _NOWHERE) & (shorter.places != _NOWHERE))
+    ends = np.flatnonzero(fits & (before != _NOWHERE))
     keys, firsts, found, counts = np.unique(
         before[ends] * vocabulary + stream[ends], return_index=True, return_inverse=True, return_counts=True
     )
-    kept = np.flatnonzero(counts >= min_count)
-    renumbered = np.full(len(keys), _NOWHERE)
-    renumbered[kept] = np.arange(len(kept))
     places = np.full(len(stream), _NOWHERE)
-    places[ends] = renumbered[found]
-    return _Counted(keys[kept], counts[kept], ends[firsts[kept]], places)
+    places[ends] = found
+    return _Counted(keys, counts, ends[firsts], places)
 
 
-def _smooth(counted: list[_Counted], offsets: IntArray, sos_id: int) -> NgramModel:
+def _smooth(counted: list[_Counted], offsets: IntArray, sos_id: int) -> list[SmoothedLevel]:
     vocabulary = len(counted[0].keys)
-    probs: list[DoubleArray] = []
-    backoffs: list[DoubleArray] = []
+    levels: list[SmoothedLevel] = []
     for number, level in enumerate(counted):
         longer = counted[number + 1] if number + 1 < len(counted) else None
         counts = _kneser_ney_counts(level, longer, offsets, number)
+        parents, tokens = np.divmod(level.keys, vocabulary)
         if number == 0:
             counts[sos_id] = 0  # never predicted, only a context
-            lower, num_parents = np.full(vocabulary, 1.0 / vocabulary), 1
+            suffixes, num_parents = np.zeros_like(parents), 1
+            lower = np.full(vocabulary, 1.0 / vocabulary)
         else:
-            below = counted[number - 1]
-            lower, num_parents = probs[-1][below.places[level.firsts]], len(below.keys)
-        own, left_over = _discount(counts, level.keys // vocabulary, num_parents)
-        probs.append(own + left_over[level.keys // vocabulary] * lower)
-        backoffs.append(left_over)
-    # What a level leaves over belongs to its contexts, the n-grams below.
-    backoffs = [*backoffs[1:], np.ones(len(counted[-1].keys))]
-    rows = zip(counted, probs, backoffs, strict=True)
-    return NgramModel(
-        tuple(NgramLevel(level.keys, _log(prob), _log(backoff)) for level, prob, backoff in rows)
-    )
+            suffixes, num_parents = counted[number - 1].places[level.firsts], len(levels[-1].probs)
+            lower = levels[-1].probs[suffixes]
+        own, left_over = _discount(counts, parents, num_parents)
+        probs = own + left_over[parents] * lower
+        levels.append(SmoothedLevel(parents, tokens, suffixes, level.counts, probs, left_over))
+    return levels
 
 
 def _discount(counts: DoubleArray, parents: IntArray, num_parents: int) -> tuple[DoubleArray, DoubleArray]:
@@ -113,10 +112,6 @@ def _discount(counts: DoubleArray, parents: IntArray, num_parents: int) -> tuple
     return np.maximum(counts - _DISCOUNT, 0.0) / totals[parents], left_over
 
 
-def _log(probs: DoubleArray) -> npt.NDArray[np.float32]:
-    return np.log(probs).astype(np.float32)
-
-
 def _kneser_ney_counts(
     level: _Counted, longer: _Counted | None, offsets: IntArray, number: int
 ) -> DoubleArray:
@@ -124,7 +119,7 @@ def _kneser_ney_counts(
     if longer is None:
         return level.counts.astype(np.float64)
     preceded = np.bincount(level.places[longer.firsts], minlength=len(level.keys)).astype(np.float64)
-    # Nothing comes before <sos>; and of a pruned level nothing may be left.
+    # Nothing comes before <sos>.
     begins = offsets[level.firsts] == number if number else np.zeros(len(level.keys), dtype=bool)
     as_counted = begins | (preceded == 0)
     preceded[as_counted] = level.counts[as_counted]

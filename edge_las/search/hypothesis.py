@@ -15,7 +15,8 @@ class Hypothesis:
 
     score ranks hypotheses of one search; log_prob is the Speller's alone, with <eos> if finished.
     frames holds the encoded frame that each token looked at most (a Speller that tells no alignment: its
-    number). Not finished = cut off by a limit. ctc_log_prob is the CTC head's, summed over paths; NaN = not asked.
+    number). Not finished = cut off by a limit. ctc_log_prob is the CTC head's, summed over all paths; NaN if
+    nobody asked for it.
     """
 
     tokens: tuple[int, ...]

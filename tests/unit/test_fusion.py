@@ -6,6 +6,7 @@ import pytest
 from edge_las.errors import ConfigError
 from edge_las.ngram import NgramLevel, NgramModel
 from edge_las.ngram_estimate import estimate_ngrams
+from edge_las.ngram_prune import PruneConfig
 from edge_las.search.beam import beam_search
 from edge_las.search.config import BeamConfig
 from edge_las.search.hotwords import HotwordScorer
@@ -128,9 +129,9 @@ VOCABULARY = 10
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-@pytest.mark.parametrize("min_count", [1, 2])
-def test_probabilities_sum_to_one_in_every_context(order, min_count):
-    model = estimate_ngrams(TEXTS, order, VOCABULARY, SOS, EOS, min_count)
+@pytest.mark.parametrize(("min_count", "most"), [(1, 0), (2, 0), (1, 33), (1, 30)])
+def test_probabilities_sum_to_one_in_every_context(order, min_count, most):
+    model = estimate_ngrams(TEXTS, order, VOCABULARY, SOS, EOS, PruneConfig(min_count, most))
     for context in [[], [SOS], [SOS, 4], [4, 5], [SOS, 4, 5], [9], [6, 6, 6], [5, 4, 5]]:
         log_probs = model.log_probs(model.context(context))
         assert np.exp(log_probs).sum() == pytest.approx(1.0, abs=1e-5)
