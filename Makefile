@@ -58,7 +58,7 @@ language-model: .venv/installed
 	mkdir -p $(RESULTS)
 	.venv/bin/python -m edge_las.domain.corpora --literature $(LITERATURE) --out $(RESULTS)/texts.tsv
 	cut -f1 $(RESULTS)/texts.tsv > $(RESULTS)/texts.txt
-	.venv/bin/python -m edge_las lm $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --order 7 --min-count 6 \
+	.venv/bin/python -m edge_las lm $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --order 7 --most 500000 \
 		--into $(MODEL) --weight $(LM_WEIGHT)
 
 model-card: .venv/installed

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
 from benchmarks.listening import Sound, listen_in_pieces, share, spelled
 from benchmarks.recordings import choose, load_recordings
+from edge_las.artifact import load_manifest, write_manifest
 from edge_las.metrics import measure
 from edge_las.ngram import NgramModel, load_ngrams
-from edge_las.runtime.recognizer import Recognizer
+from edge_las.runtime.recognizer import Recognizer, model_folder
 from edge_las.search.config import BeamConfig
 from edge_las.search.ngram import NgramScorer
 
@@ -28,6 +29,10 @@ class Setting:
     name: str
     search: BeamConfig
     lm_weight: float = 0.0
+
+    def changes(self, base: BeamConfig) -> dict[str, Any]:
+        """List what is set otherwise than in another search."""
+        return {key: value for key, value in asdict(self.search).items() if value != getattr(base, key)}
 
 
 def search_settings(base: BeamConfig) -> Iterator[Setting]:
@@ -50,16 +55,19 @@ def search_settings(base: BeamConfig) -> Iterator[Setting]:
 
 
 def language_model_settings(base: BeamConfig) -> Iterator[Setting]:
-    """Name the searches to try with a language model: its weight against that of CTC, then bonus and width.
+    """Name the searches to try with a language model: its weight, a bonus for each token, and CTC's weight.
 
-    A language model favours short texts, which a bonus for each token makes up for.
+    A language model favours short texts, which the bonus makes up for; both matter in proportion to CTC.
     """
-    for ctc_weight, lm_weight in itertools.product((0.5, 0.7, 0.9), (0.0, 0.2, 0.4, 0.6)):
-        name = f"beam_size=4 ctc_weight={ctc_weight} lm_weight={lm_weight}"
-        yield Setting(name, replace(base, beam_size=4, ctc_weight=ctc_weight), lm_weight)
-    for size, bonus in ((4, 0.5), (4, 1.0), (8, 0.0), (8, 0.5)):
-        search = replace(base, beam_size=size, ctc_weight=0.7, token_bonus=bonus)
-        yield Setting(f"beam_size={size} ctc_weight=0.7 token_bonus={bonus} lm_weight=0.4", search, 0.4)
+    for ctc_weight, lm_share, bonus_share in itertools.product((0.4, 0.6), (0.5, 0.7, 0.9), (0.2, 0.5, 0.8)):
+        lm_weight, bonus = round(ctc_weight * lm_share, 3), round(ctc_weight * bonus_share, 3)
+        name = f"ctc_weight={ctc_weight} token_bonus={bonus} lm_weight={lm_weight}"
+        yield Setting(name, replace(base, ctc_weight=ctc_weight, token_bonus=bonus), lm_weight)
+    for prefixes in (0, 6, 24):
+        name = f"prefixes={prefixes} ctc_weight=0.6 token_bonus=0.3 lm_weight=0.42"
+        search = replace(base, prefixes=prefixes, ctc_weight=0.6, token_bonus=0.3)
+        yield Setting(name, search, 0.42)
+    yield Setting("lm_weight=0.0", base)
 
 
 def with_language_model(recognizer: Recognizer, model: NgramModel | None, weight: float) -> Recognizer:
@@ -116,7 +124,8 @@ def sweep(
 
 def run(options: argparse.Namespace, progress: Progress) -> Results:
     """Measure as the options say."""
-    recognizer = Recognizer.load(options.model, options.engine)
+    folder = model_folder(options.model)
+    recognizer = Recognizer.load(folder, options.engine)
     recordings = load_recordings(options.speech, recognizer.sample_rate)
     sets = options.sets.split(",") if options.sets else ()
     chosen = choose(recordings, "dev", sets, limit=options.limit)
@@ -125,8 +134,18 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     progress(f"{len(heard)} recordings listened to")
     model = load_ngrams(options.lm, recognizer.tokens) if options.lm else None
     settings = language_model_settings if model else search_settings
-    found = sweep(recognizer, heard, settings(recognizer.setup.search), model, progress)
+    base = recognizer.setup.search
+    tried = {setting.name: setting for setting in settings(base)}
+    found = sweep(recognizer, heard, tried.values(), model, progress)
+    if options.write:
+        best = tried[min(found, key=lambda row: row["mean_wer"])["setting"]]
+        _write(folder, best.changes(base) | ({"lm_weight": best.lm_weight} if model else {}))
     return {"kind": "tune", "search": found}
+
+
+def _write(folder: Path, settings: dict[str, Any]) -> None:
+    manifest = load_manifest(folder)
+    write_manifest(folder, replace(manifest, search={**manifest.search, **settings}))
 
 
 def show(results: Results) -> None:
@@ -142,6 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--sets", metavar="LIST", help="data sets (default: all that have dev recordings)")
     add("--limit", type=int, default=150, metavar="N", help="recordings of each data set (150)")
     add("--lm", type=Path, metavar="FILE", help="n-gram model of `edge-las lm`: try weights of it instead")
+    add("--write", action="store_true", help="write the best of them into the model's manifest")
     # fmt: on
     progress = stopwatch()
     return execute(parser, arguments, lambda options: run(options, progress), show)

@@ -42,11 +42,13 @@ class ConstraintConfig:
     grammar_weight: float = 6.0
     # strict: what a sentence of the grammar may lose (`loss_of`), in nats a token.
     grammar_max_loss: float = 1.2
+    # strict: by how many nats blanks are made less likely, of which a CTC head gives too many in noise.
+    grammar_blank_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"grammar mode is {self.mode!r}, must be one of {', '.join(MODES)}")
-        check_at_least(self, 0, "grammar_weight", "grammar_max_loss")
+        check_at_least(self, 0, "grammar_weight", "grammar_max_loss", "grammar_blank_penalty")
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,16 @@ class Constraint:
         """What joins a search for any text: that is drawn to the grammar if it is not strict."""
         return () if self.is_strict else (self._scorer,)
 
+    def sought_in(self, ctc_log_probs: FloatArray) -> FloatArray:
+        """Give the log probs (T, V) that sentences are sought and judged by: blanks count less in them."""
+        penalty, blank = self.config.grammar_blank_penalty, self._tokens.blank_id
+        if not penalty:
+            return ctc_log_probs
+        changed = ctc_log_probs.copy()
+        changed[:, blank] -= np.float32(penalty)
+        changed -= np.logaddexp.reduce(changed, axis=1, keepdims=True)
+        return changed
+
     def keep(self, found: Sequence[Hypothesis], ctc_log_probs: FloatArray) -> Constrained:
         """Keep those of some hypotheses that are sentences of the grammar; ctc_log_probs: (T, V)."""
         kept = [item for item in found if item.finished and self.automaton.accepts(self._text(item))]
@@ -111,12 +123,14 @@ class Constraint:
 
 
 def loss_of(hypothesis: Hypothesis, ctc_log_probs: FloatArray) -> float:
-    """Compute what a rescored sentence loses to the CTC head's likeliest path and in the Speller, nats a token.
+    """Compute the nats a token that a rescored sentence loses to the likeliest CTC path and in the Speller.
 
     To the CTC head, of log probs (T, V), no sound goes unexplained: a short text pays for all of long speech.
     """
     likeliest = float(ctc_log_probs.max(axis=1).sum(dtype=np.float64))
-    return (likeliest - hypothesis.ctc_log_prob - hypothesis.log_prob) / (len(hypothesis.tokens) + _SPARE_TOKENS)
+    return (likeliest - hypothesis.ctc_log_prob - hypothesis.log_prob) / (
+        len(hypothesis.tokens) + _SPARE_TOKENS
+    )
 
 
 def alphabet_of(tokens: TokenTable) -> frozenset[str]:

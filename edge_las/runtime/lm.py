@@ -12,6 +12,7 @@ from edge_las.cli_support import at_least_one
 from edge_las.errors import ConfigError
 from edge_las.ngram import NGRAM_NAME, NgramModel, save_ngrams
 from edge_las.ngram_estimate import estimate
+from edge_las.ngram_prune import PruneConfig
 from edge_las.runtime.recognizer import model_folder
 from edge_las.search.ngram import FusionConfig
 from edge_las.staging import staged
@@ -39,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--order", type=at_least_one, default=6, metavar="N", help="longest n-gram, in tokens (default 6)")
     add("--min-count", type=at_least_one, default=1, metavar="N",
         help="leave out n-grams of three tokens and more that are rarer (default 1)")
+    add("--most", type=at_least_one, metavar="N",
+        help="leave out those that tell least until there are no more than so many; half a million take 2 MB "
+        "(default: no limit)")
     # fmt: on
 
 
@@ -49,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     sentences = list(read_sentences(args.texts))
     if not sentences:
         raise ConfigError(f"{', '.join(args.texts)}: no sentence to learn from")
-    model = estimate(sentences, args.order, tokens, args.min_count)
+    model = estimate(sentences, args.order, tokens, PruneConfig(args.min_count, args.most or 0))
     if args.into:
         put_into(folder, model, FusionConfig(args.weight))
     else:

@@ -22,6 +22,7 @@ from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
 from edge_las.search.greedy import greedy_search
 from edge_las.search.hypothesis import Hypothesis
+from edge_las.search.ngram import NgramScorer
 from edge_las.search.prefix_search import PrefixSearch
 from edge_las.search.rescoring import judge_proposals
 
@@ -40,10 +41,13 @@ class Judged:
 
 def prefix_search(setup: Setup, scorers: Sequence[Scorer] = ()) -> PrefixSearch | None:
     """Begin the search for free text along the CTC head's frames; None where the Speller leads alone."""
+    together = _together(setup, scorers)
+    language_models = [scorer for scorer in together if isinstance(scorer, NgramScorer)]
     # Without a language model the Speller leads better: 71.6 against 77.8 % of words wrong, LibriSpeech dev.
-    if not (setup.scorers and setup.search.prefixes and setup.search.ctc_weight):
+    if not (language_models and setup.search.prefixes and setup.search.ctc_weight):
         return None
-    return PrefixSearch(setup.search, _together(setup, scorers), setup.manifest.tokens.size)
+    others = [scorer for scorer in together if scorer not in language_models]
+    return PrefixSearch(setup.search, setup.manifest.tokens.size, language_models, others)
 
 
 def spell(
@@ -77,14 +81,11 @@ def spell_command(
     setup: Setup, grammar: Constraint, heard: Heard, duration_s: float, scorers: Sequence[Scorer] = ()
 ) -> Constrained:
     """Search for the sentence of a grammar that an utterance fits best, however badly."""
-    found = search_sentences(
-        _speller(setup, heard),
-        _config(setup, duration_s),
-        heard.ctc_log_probs,
-        [*setup.scorers, *scorers],
-        grammar.sentences,
-    )
-    return grammar.keep(found, heard.ctc_log_probs)
+    speller, config = _speller(setup, heard), _config(setup, duration_s)
+    log_probs = grammar.sought_in(heard.ctc_log_probs)
+    together = [*setup.scorers, *scorers]
+    found = search_sentences(speller, config, log_probs, together, grammar.sentences)
+    return grammar.keep(found, log_probs)
 
 
 def _speller(setup: Setup, heard: Heard) -> EngineSpeller:
@@ -114,5 +115,6 @@ def judge_command(
     """Gather what speaks for the first of some sentences of a grammar: as a text, and as said at all."""
     judged = judge(setup, kept, heard)
     margin = lead(kept, grammar.meaning)
-    evidence = command_evidence(judged.placed, judged.evidence, margin, heard.ctc_log_probs, setup.silent_ids)
+    log_probs = grammar.sought_in(heard.ctc_log_probs)
+    evidence = command_evidence(judged.placed, judged.evidence, margin, log_probs, setup.silent_ids)
     return judged, evidence

@@ -6,11 +6,13 @@ import pytest
 from edge_las.errors import AudioError
 from edge_las.features import log_mel, num_frames
 from edge_las.grammar import phrases_grammar
+from edge_las.ngram_estimate import estimate
 from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.constraint import ConstraintConfig, alphabet_of
 from edge_las.runtime.listener_stream import ListenerStream
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.runtime.utterance import Utterance
+from edge_las.search.ngram import NgramScorer
 from tests.runtime import tone_engine as tones
 from tests.runtime.tone_engine import RATE, say
 
@@ -54,6 +56,42 @@ def test_any_chunking_gives_the_same_result():
         results.append(result)
     assert results[0]["text"] == "one three two four one"
     assert all(result == results[0] for result in results)
+
+
+def led_by_a_language_model(**search):
+    """A setup whose texts are sought along the CTC head's frames, which hear but the "thr" of "three"."""
+    model = estimate(["one two", "three three", "two four"], 3, tones.TABLE)
+    base = tones.setup()
+    scorers = (NgramScorer(model, 0.3, tones.TABLE.sos_id),)
+    return replace(base, scorers=scorers, search=replace(base.search, **search))
+
+
+def test_with_a_language_model_any_chunking_gives_the_same_result_and_so_does_spelling_ahead():
+    samples, results = say("one two four two"), []
+    for sizes in ([len(samples)], [160], [333, 4001, 12]):
+        utterance = Utterance(led_by_a_language_model())
+        for piece in pieces_of(samples, sizes):
+            utterance.accept(piece)
+            if len(sizes) == 3:
+                utterance.spell_ahead()
+        result = utterance.finish().to_dict()
+        del result["rtf"], result["latency_ms"]
+        results.append(result)
+    assert results[0]["text"] == "one two four two"
+    assert len(results[0]["nbest"]) > 1
+    assert all(result == results[0] for result in results)
+    without = Recognizer(led_by_a_language_model(prefixes=0)).transcribe(samples)
+    assert without.text == "one two four two"
+
+
+def test_the_speller_is_asked_once_a_token_and_only_at_the_end():
+    setup = led_by_a_language_model()
+    utterance = Utterance(setup)
+    utterance.accept(say("one two four two"))
+    assert setup.engine.speller_calls == 0
+    assert utterance.finish().text == "one two four two"
+    # Four words, one more by mistake in a rival at most, and the end.
+    assert setup.engine.speller_calls in (5, 6)
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import tune
 from benchmarks.tune import language_model_settings, repeats_a_word, search_settings
+from edge_las.artifact import load_manifest
 from edge_las.ngram import save_ngrams
 from edge_las.ngram_estimate import estimate
 from edge_las.runtime.recognizer import Recognizer
@@ -68,6 +69,12 @@ def test_weights_of_a_language_model_are_tried(options, tmp_path, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert {row["setting"] for row in rows} == {item.name for item in language_model_settings(BeamConfig())}
     assert rows[0]["mean_wer"] == 0.0
+    # The best is written: it weighs the language model, and is what the name says.
+    before = load_manifest(options[1]).search
+    assert tune.main([*options, "--sets", "a", "--lm", str(tmp_path / "lm.npz"), "--write"]) == 0
+    best = json.loads(capsys.readouterr().out)[0]["setting"]
+    named = {key: float(value) for key, value in (part.split("=") for part in best.split())}
+    assert load_manifest(options[1]).search == {**before, **named}
     # With no weight it takes no part, whatever it says.
     save_ngrams(tmp_path / "bad.npz", estimate(["three three three"], 3, tokens), tokens)
     found = []
