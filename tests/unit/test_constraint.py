@@ -41,8 +41,7 @@ def test_a_short_text_pays_for_all_of_long_speech():
 def test_what_the_speller_doubts_is_a_loss_too():
     log_probs = ctc([A, 0, B])
     sure, unsure = (
-        loss_of(judged(log_probs, A, B, log_prob=log_prob), log_probs)
-        for log_prob in (-0.1, -5.1)
+        loss_of(judged(log_probs, A, B, log_prob=log_prob), log_probs) for log_prob in (-0.1, -5.1)
     )
     assert unsure - sure == pytest.approx(5.0 / 10)
 
