@@ -53,6 +53,9 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     if options.ctc_weight is not None:
         search = replace(recognizer.setup.search, ctc_weight=options.ctc_weight)
         recognizer = Recognizer(replace(recognizer.setup, search=search))
+    if options.blank_penalty is not None:
+        constraint = replace(recognizer.setup.constraint, grammar_blank_penalty=options.blank_penalty)
+        recognizer = Recognizer(replace(recognizer.setup, constraint=constraint))
     noise = load_noises(options.noise, recognizer.sample_rate).get(HELD_BACK) if options.noise else None
     if options.noise and noise is None:
         raise ConfigError(f"{options.noise}: {HELD_BACK} is not there")
@@ -163,6 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--split", default="dev", metavar="NAME", help="of the recordings (dev)")
     add("--own-grammar", action="store_true", help="the model's own commands, where recordings say them")
     add("--ctc-weight", type=float, metavar="W", help="of the CTC head (default: the model's)")
+    add("--blank-penalty", type=float, metavar="NATS", help="of blanks in a grammar (default: the model's)")
     add("--write-domain", type=Path, metavar="FILE.yaml",
         help="only write the sentences of --set as a file of templates")
     # fmt: on

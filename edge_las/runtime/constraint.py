@@ -43,7 +43,7 @@ class ConstraintConfig:
     # strict: what a sentence of the grammar may lose (`loss_of`), in nats a token.
     grammar_max_loss: float = 1.2
     # strict: by how many nats blanks are made less likely, of which a CTC head gives too many in noise.
-    grammar_blank_penalty: float = 0.0
+    grammar_blank_penalty: float = 2.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

@@ -30,6 +30,19 @@ def judged(log_probs, *ids, log_prob=0.0):
     return Hypothesis(ids, 0.0, log_prob, (0.0,) * len(ids), ids, True, heard)
 
 
+def test_blanks_count_less_where_sentences_are_sought():
+    grammar = phrases_grammar(["a"], alphabet_of(TABLE), "en", "phrases")
+    heard = ctc([0, A])
+    assert Constraint(grammar, TABLE, ConstraintConfig(grammar_blank_penalty=0.0)).sought_in(heard) is heard
+    before = heard.copy()
+    sought = Constraint(grammar, TABLE, ConstraintConfig(grammar_blank_penalty=2.0)).sought_in(heard)
+    assert np.array_equal(heard, before)
+    assert np.exp(sought).sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+    odds = (sought[:, A] - sought[:, 0]) - (heard[:, A] - heard[:, 0])
+    assert odds == pytest.approx(2.0, abs=1e-4)
+    assert sought[:, A] - sought[:, B] == pytest.approx(heard[:, A] - heard[:, B], abs=1e-4)
+
+
 def test_a_short_text_pays_for_all_of_long_speech():
     log_probs = ctc([A, 0, B, 0, A, 0, B, 0, A, 0])
     right, short = (loss_of(judged(log_probs, *ids), log_probs) for ids in ((A, B, A, B, A), (A,)))
