@@ -46,6 +46,13 @@ class _Prefix:
             node = node.parent
         return tuple(reversed(found))
 
+    def passing(self, token: int, blank: float, nonblank: float) -> float:
+        """Tell, of the probabilities of paths that end in a blank or not, what a token may follow.
+
+        After itself it is heard as one unless a blank parts them.
+        """
+        return blank if token == self.token else blank + nonblank
+
 
 # A prefix and the probabilities that it was read, by a path that ends in a blank or in its last token.
 _Entry = tuple[_Prefix, float, float]
@@ -70,8 +77,11 @@ class PrefixSearch:
         others: Sequence[Scorer] = (),
     ) -> None:
         self._config = config
-        self._every_token = np.arange(vocabulary)
+        self._every_token, self._nothing = np.arange(vocabulary), np.zeros(vocabulary)
+        self._bonuses = np.where(self._every_token == config.eos_id, 0.0, config.token_bonus)
         self._scorers, self._num_language_models = [*language_models, *others], len(language_models)
+        # Language models only take away.
+        self._most_gain = math.inf if others else config.token_bonus / config.ctc_weight
         root = _Prefix(None, config.blank_id, 0.0, 0.0)
         root.states = [scorer.initial_state() for scorer in self._scorers]
         self._beam: list[_Entry] = [(root, 1.0, 0.0)]
@@ -90,7 +100,7 @@ class PrefixSearch:
         likely = log_probs > log_probs.max(axis=1, keepdims=True) - _TOKEN_MARGIN
         likely[:, [config.blank_id, config.unk_id, config.sos_id, config.eos_id]] = False
         for probs, sounds in zip(np.exp(log_probs).tolist(), likely, strict=True):
-            self._read(probs, np.flatnonzero(sounds).tolist())
+            self._read(probs, sorted(np.flatnonzero(sounds).tolist(), key=probs.__getitem__, reverse=True))
         self.frames += len(log_probs)
 
     def proposals(self, count: int) -> list[Proposal]:
@@ -114,36 +124,47 @@ class PrefixSearch:
         return self._config.ctc_weight * (favour - boost) + boost
 
     def _read(self, probs: list[float], sounds: list[int]) -> None:
-        """Read one frame of probs (V,), `sounds` being the tokens that may be begun in it."""
+        """Read one frame of probs (V,); sounds: the tokens that may be begun in it, likeliest first."""
         blank_prob = probs[self._config.blank_id]
-        ended = [(blank + nonblank) * blank_prob for _, blank, nonblank in self._beam]
-        going = [nonblank * probs[prefix.token] for prefix, _, nonblank in self._beam]
-        longer = self._lengthen(probs, sounds, going) if sounds else []
-        rivals: list[_Rival] = [
-            (math.log(blank + nonblank) + prefix.favour, prefix, None, blank, nonblank)
-            for (prefix, _, _), blank, nonblank in zip(self._beam, ended, going, strict=True)
-            if blank + nonblank > 0.0
-        ]
-        rivals += longer
+        held = {prefix: (blank, nonblank) for prefix, blank, nonblank in self._beam}
+        rivals: list[_Rival] = []
+        for prefix, blank, nonblank in self._beam:
+            ended = (blank + nonblank) * blank_prob
+            going = nonblank * probs[prefix.token]
+            if prefix.parent in held:
+                going += prefix.parent.passing(prefix.token, *held[prefix.parent]) * probs[prefix.token]
+            if ended + going > 0.0:
+                rivals.append((math.log(ended + going) + prefix.favour, prefix, None, ended, going))
+        if sounds:
+            rivals += self._lengthen(probs, sounds, self._bar(rivals), held)
         # A frame that nothing can pass tells nothing.
         if rivals:
             self._keep(rivals)
 
-    def _lengthen(self, probs: list[float], sounds: list[int], going: list[float]) -> list[_Rival]:
-        """Append tokens to the beam's prefixes; what that makes of others of the beam goes to `going`."""
-        places = {prefix: place for place, (prefix, _, _) in enumerate(self._beam)}
+    def _bar(self, rivals: list[_Rival]) -> float:
+        """Tell how a prefix must rank at least to be kept, if so many stay as they are."""
+        ranks = [rival[0] for rival in rivals]
+        if len(ranks) == self._config.prefixes:
+            return min(ranks)
+        return max(ranks, default=-math.inf) - _PREFIX_MARGIN
+
+    def _lengthen(
+        self, probs: list[float], sounds: list[int], bar: float, held: dict[_Prefix, tuple[float, float]]
+    ) -> list[_Rival]:
+        """Append tokens to the beam's prefixes where that makes none of the beam and passes the bar."""
         longer: list[_Rival] = []
         for prefix, blank, nonblank in self._beam:
-            favours = prefix.favours or self._expect(prefix)
+            # Scorers take time: they are not asked of what could not pass with all their goodwill.
+            least = math.exp(min(bar - prefix.favour - self._most_gain, 700.0))
             for token in sounds:
-                # A token after itself is heard as one unless a blank parts them.
-                entering = blank if token == prefix.token else blank + nonblank
-                prob = entering * probs[token]
-                child = prefix.children.get(token)
-                if child in places:
-                    going[places[child]] += prob
-                elif prob > 0.0 and favours[token] > -math.inf:
-                    longer.append((math.log(prob) + favours[token], prefix, token, 0.0, prob))
+                if (blank + nonblank) * probs[token] <= least:
+                    break
+                prob = prefix.passing(token, blank, nonblank) * probs[token]
+                if prob <= least or prefix.children.get(token) in held:
+                    continue
+                rank = math.log(prob) + (prefix.favours or self._expect(prefix))[token]
+                if rank > bar:
+                    longer.append((rank, prefix, token, 0.0, prob))
         return longer
 
     def _keep(self, rivals: list[_Rival]) -> None:
@@ -179,11 +200,8 @@ class PrefixSearch:
             scorer.score(state, self._every_token)
             for scorer, state in zip(self._scorers, prefix.states, strict=True)
         ]
-        known = np.full(len(self._every_token), self._config.token_bonus)
-        known[self._config.eos_id] = 0.0
-        known += sum(scores[: self._num_language_models])
-        boosts = np.full(len(self._every_token), prefix.boost)
-        boosts += sum(scores[self._num_language_models :])
-        prefix.boosts = boosts.tolist()
-        prefix.favours = (known / self._config.ctc_weight + (boosts - prefix.boost) + prefix.favour).tolist()
+        language, others = scores[: self._num_language_models], scores[self._num_language_models :]
+        prefix.boosts = (prefix.boost + sum(others, self._nothing)).tolist()
+        known = sum(language, self._bonuses) / self._config.ctc_weight
+        prefix.favours = (known + sum(others, self._nothing) + prefix.favour).tolist()
         return prefix.favours
