@@ -21,6 +21,7 @@ from edge_las.domain.compiled import read_compiled
 from edge_las.domain.exporting import checkout, export_artifact
 from edge_las.domain.measure import (
     LM_WEIGHTS,
+    SEARCH,
     Heard,
     accuracy,
     choose,
@@ -32,7 +33,7 @@ from edge_las.domain.noises import recorded_noise, write_noises
 from edge_las.domain.plan import REAL_NEGATIVES, make_plan
 from edge_las.domain.shards import Sentence, SynthesisConfig
 from edge_las.domain.synthesize import describe_plan, synthesize
-from edge_las.domain.teach import domain_recipe, teach
+from edge_las.domain.teach import TUNED_SHARE, blend, domain_recipe, teach
 from edge_las.domain.texts import COMMAND, domain_texts
 from edge_las.domain.voices import list_voices
 from edge_las.errors import ConfigError
@@ -174,7 +175,9 @@ class Build:
         out = self._folder(
             "model", [to_dict(self.recipe), weights, [path.name for path in heard], noise.name]
         )
-        return teach(self.recipe, heard, config.base, out, self.plan.minutes["teach"], noise)
+        tuned = teach(self.recipe, heard, config.base, out, self.plan.minutes["teach"], noise)
+        mixed = self._folder("blend", [weights, sha256_file(tuned / "weights.safetensors"), TUNED_SHARE])
+        return mixed if mixed.exists() else blend(config.base, tuned, mixed, TUNED_SHARE)
 
     def _export(self, best: Path, heard: Sequence[Path]) -> Path:
         config, weights = self.config, sha256_file(best / "weights.safetensors")
@@ -197,15 +200,17 @@ class Build:
         trials = {weight: self._hear(draft, corpus, "dev", weight, rate) for weight in LM_WEIGHTS}
         weight, threshold = choose(trials)
         found = accuracy(self._hear(draft, corpus, "test", weight, rate), threshold)
-        return Findings({"grammar_max_loss": threshold, "lm_weight": weight}, {"domain": found}, rate)
+        search = {**SEARCH, "grammar_max_loss": threshold, "lm_weight": weight}
+        return Findings(search, {"domain": found}, rate)
 
     def _hear(self, draft: Path, corpus: Corpus, split: str, weight: float, rate: float) -> list[Heard]:
         """Recognize a split once."""
         grammar = hashlib.sha256(repr(self.compiled.grammar).encode()).hexdigest()
-        trial = self._folder("heard", [draft.name, grammar, weight, rate])
+        trial = self._folder("heard", [draft.name, grammar, weight, rate, SEARCH])
         model, clips = trial / "model", [clip for clip in corpus.clips if clip.split == split]
         if not model.exists():
-            assemble(self.compiled, draft, model, self.lm, Findings({"lm_weight": weight}, {}, rate))
+            settings = {**SEARCH, "lm_weight": weight}
+            assemble(self.compiled, draft, model, self.lm, Findings(settings, {}, rate))
         return hear_once(model, corpus, clips, trial / f"{split}.jsonl")
 
     @cached_property

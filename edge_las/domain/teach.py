@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from edge_las.domain.mixing import NEGATIVE
 from edge_las.domain.texts import COMMAND, NEAR, OTHER
 from edge_las.errors import ConfigError
-from edge_las.train.checkpoint import load_checkpoint
+from edge_las.train.checkpoint import load_checkpoint, save_checkpoint
 from edge_las.train.compiled import compile_training
 from edge_las.train.config import Recipe
 from edge_las.train.corpus import Corpus
@@ -19,6 +21,7 @@ SHARES = {COMMAND: 0.55, NEAR: 0.15, OTHER: 0.30}
 # Of 0.3 (22 minutes, 2.2 M parameters) real voices saying other things were understood worse than before:
 # 33 instead of 40 % of sentences with slots, 67 instead of 73 % of strings of digits.
 REAL_SHARE = 0.4
+TUNED_SHARE = 0.75
 _DONE = "done.json"
 
 
@@ -59,6 +62,21 @@ def teach(
     state = {"minutes": minutes, "steps": progress.step, "audio_hours": round(progress.audio_hours, 3)}
     done.write_text(json.dumps(state))
     return out / "best"
+
+
+def blend(base: Path, tuned: Path, out: Path, share: float) -> Path:
+    """Write the checkpoint that lies between two, `share` of the way from base to tuned; return its folder.
+
+    Source: Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models, arXiv:2109.01903.
+    """
+    model, tokens = load_checkpoint(base)
+    weights, tuned_weights = model.state_dict(), load_checkpoint(tuned)[0].state_dict()
+    between = {
+        name: torch.lerp(old, tuned_weights[name], share) if old.is_floating_point() else tuned_weights[name]
+        for name, old in weights.items()
+    }
+    save_checkpoint(out, model, tokens, between)
+    return out
 
 
 def repeats(corpus: Corpus) -> dict[str, float]:

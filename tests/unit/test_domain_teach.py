@@ -3,7 +3,8 @@ import pytest
 
 pytest.importorskip("torch")
 from edge_las.domain.noises import crockery, recorded_noise, write_noises
-from edge_las.domain.teach import domain_recipe
+from edge_las.domain.teach import blend, domain_recipe
+from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.corpus import AUDIO_FILE, write_index
 from edge_las.train.run import load_noises
 from tests.tiny_artifact import make_checkpoint
@@ -16,6 +17,17 @@ def test_without_a_compiler_training_is_slower_and_says_so(tmp_path, monkeypatch
     assert len(said) == 1 and said[0].startswith("training takes longer: ")
     assert not domain_recipe(base, ["optim.compiled=false"], 1, said.append).optim.compiled
     assert len(said) == 1
+
+
+def test_a_blend_lies_between_two_checkpoints(tmp_path) -> None:
+    base, tuned = make_checkpoint(tmp_path / "base", 0), make_checkpoint(tmp_path / "tuned", 1)
+    folder = blend(base, tuned, tmp_path / "blend", 0.75)
+    states = [load_checkpoint(place)[0].state_dict() for place in (base, tuned, folder)]
+    for name, found in states[2].items():
+        old, new = (state[name].float() for state in states[:2])
+        expected = 0.25 * old + 0.75 * new if found.is_floating_point() else new
+        assert np.allclose(found.float(), expected, atol=1e-5), name
+    assert (folder / "tokens.txt").read_text() == (base / "tokens.txt").read_text()
 
 
 def test_the_recorded_noise_is_what_was_asked_for_or_lies_with_the_speech(tmp_path) -> None:
