@@ -1,102 +1,142 @@
-"""Float TFLite files to static int8: measured ranges, weights per channel, the same in all signatures."""
+"""Float TFLite files to static int8: the layers and ranges of the ONNX graph, the same in all signatures."""
 
 import contextlib
 import logging
 import os
-from collections import Counter
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from onnx import numpy_helper
 
-from export.calibration import Feed
+from edge_las.errors import ArtifactError
+from export.quantize import Observer
+from export.ranges import Range
 from export.to_tflite import shorten_tflite
 
-Ranges = dict[str, dict[str, Any]]
-# Of all calls, those whose extremes a range holds where it needn't hold all: 1.5 dB better on speech than the
-# outermost, 1 dB worse in strong noise. With 0.98 noise is 3 dB worse.
-MOST_CALLS = 0.995
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 @dataclass(frozen=True)
-class TflitePlan:
-    """What becomes int8: these operators, where a tensor they write is named like `scope`."""
+class Layer:
+    """A layer to quantize: its name, and the ranges of what goes in and out of it."""
 
-    operators: tuple[str, ...]
-    scope: str = ".*"
-
-
-# Everything over weights, as for ONNX: with the residual stream in float 1.5 dB better, and no slower.
-LISTENER_PLAN = TflitePlan(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
-# Everything over weights but the embedding, as for ONNX.
-SPELLER_PLAN = TflitePlan(("DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
+    name: str
+    taken: Range
+    given: Range
 
 
-class TfliteObserver:
-    """Measures the ranges of a float file's values while it hears calibration speech."""
+@dataclass(frozen=True)
+class Recipe:
+    """What ai-edge-quantizer is told of a file: names of the results to quantize by operator, and ranges."""
 
-    def __init__(self, source: Path, plan: TflitePlan, share: float = 1.0, update: Any = None) -> None:
-        """A range is to hold the extremes of this share of all calls; `update` joins two calls' ranges.
+    results: dict[str, list[str]]
+    ranges: dict[str, dict[str, Any]]
 
-        The quantizer's own default, a moving average, cuts off what is loud but rare.
-        """
-        from ai_edge_quantizer import calibrator
+    def quantizer(self, source: Path) -> Any:
+        """Make a quantizer that does so."""
+        from ai_edge_quantizer import qtyping, quantizer
 
-        self.source = source
-        self.quantizer = _quantizer(source, plan)
-        with _silent():
-            self._calibrator = calibrator.Calibrator(
-                str(source), num_threads=1, qsv_update_func=update or _remember
-            )
-        self._signatures, self._share = _input_shapes(source), share
-
-    def see(self, feeds: list[Feed]) -> None:
-        """Run the file on the calls of one clip, each on the smallest signature that it fits into."""
-        by_signature: dict[str, list[Feed]] = {}
-        for feed in feeds:
-            name = next(name for name, shapes in self._signatures.items() if _fits(feed, shapes))
-            by_signature.setdefault(name, []).append(_padded(feed, self._signatures[name]))
-        with _silent():
-            self._calibrator.calibrate(by_signature, self.quantizer._recipe_manager)
-
-    def ranges(self) -> Ranges:
-        """Return the range of each value, the same for the same value of every signature."""
-        from ai_edge_litert.tools import flatbuffer_utils
-
-        calls: Ranges = self._calibrator.get_model_qsvs()
-        seen = {name: _held(entry, self._share) for name, entry in calls.items()}
-        subgraphs = flatbuffer_utils.read_model(str(self.source)).subgraphs
-        for names in _equivalent(subgraphs):
-            known = [seen[name] for name in names if seen.get(name)]
-            if known:
-                lowest = np.minimum.reduce([entry["min"] for entry in known])
-                highest = np.maximum.reduce([entry["max"] for entry in known])
-                seen.update({name: {"min": lowest, "max": highest} for name in names})
-        return seen
+        made = quantizer.Quantizer(str(source))
+        for operator, names in self.results.items():
+            # The scope of an operator is the name of its result and a semicolon.
+            scope = f"^({'|'.join(map(re.escape, names))});"
+            name = qtyping.TFLOperationName(operator)
+            made.add_static_config(scope, name, activation_num_bits=8, weight_num_bits=8)
+        return made
 
 
-def _remember(known: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Keep the extremes of all calls."""
-    return {**new, **{side: np.append(known[side], new[side]) for side in ("min", "max") if side in known}}
-
-
-def _held(calls: dict[str, Any], share: float) -> dict[str, Any]:
-    """Give the range that holds the extremes of a share of the calls."""
-    shares = {side: share if side == "max" else 1.0 - share for side in ("min", "max") if side in calls}
-    return {**calls, **{side: np.float32(np.quantile(calls[side], at)) for side, at in shares.items()}}
-
-
-def quantize_tflite(observer: TfliteObserver, target: Path) -> None:
-    """Write the int8 form of the file that was observed."""
+def quantize_tflite(source: Path, observer: Observer, target: Path) -> None:
+    """Write the int8 form of a float file: what is int8 in the observed ONNX graph, by the same ranges."""
+    recipe = make_recipe(source, layers_of(observer))
+    quantizer = recipe.quantizer(source)
     with _silent():
-        result = observer.quantizer.quantize(observer.ranges(), enable_progress_report=False)
+        result = quantizer.quantize(recipe.ranges, enable_progress_report=False)
+    finish(result, target)
+
+
+def finish(result: Any, target: Path) -> None:
+    """Write what the quantizer made, mended and without what no engine reads."""
     target.unlink(missing_ok=True)
     result.export_model(str(target))
     mend_outputs(target)
     add_biases(target)
     shorten_tflite(target)
+
+
+def layers_of(observer: Observer) -> dict[str, Layer]:
+    """List the layers that become int8 by the fingerprint of their weights."""
+    graph, ranges = observer.model.graph, observer.ranges()
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    # A convolution and its ReLU are one operator in TFLite.
+    rectified = {node.input[0]: node.output[0] for node in graph.node if node.op_type == "Relu"}
+    layers: dict[str, Layer] = {}
+    for node in observer.nodes:
+        if len(node.input) > 1 and node.input[1] in weights:
+            given = rectified.get(node.output[0], node.output[0])
+            layer = Layer(node.name, ranges[node.input[0]], ranges[given])
+            known = layers.setdefault(_fingerprint(weights[node.input[1]]), layer)
+            if known is not layer:
+                raise ArtifactError(
+                    f"{layer.name} and {known.name} have the same weights: can't tell them apart"
+                )
+    return layers
+
+
+def make_recipe(source: Path, layers: dict[str, Layer]) -> Recipe:
+    """Find the layers in every signature of a float file.
+
+    Raises: ArtifactError naming a layer that one has not.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(source))
+    operators = _layer_codes(model)
+    recipe = Recipe(defaultdict(list), {})
+    for subgraph in model.subgraphs:
+        missing = {layer.name for layer in layers.values()}
+        for operator in subgraph.operators:
+            name = operators.get(operator.opcodeIndex)
+            layer = layers.get(_fingerprint(_weights(model, subgraph, operator))) if name else None
+            if name and layer:
+                missing.discard(layer.name)
+                taken, given = (
+                    subgraph.tensors[i[0]].name.decode() for i in (operator.inputs, operator.outputs)
+                )
+                recipe.results[name].append(given)
+                recipe.ranges.update({taken: _statistics(layer.taken), given: _statistics(layer.given)})
+        if missing:
+            raise ArtifactError(f"{source.name}: {sorted(missing)[0]} is not to be found")
+    return recipe
+
+
+def _layer_codes(model: Any) -> dict[int, str]:
+    """Name the operators with weights by their index in the file."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {getattr(schema.BuiltinOperator, name): name for name in _LAYERS}
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    return {index: names[code] for index, code in enumerate(codes) if code in names}
+
+
+def _weights(model: Any, subgraph: Any, operator: Any) -> npt.NDArray[np.float32]:
+    data = model.buffers[subgraph.tensors[operator.inputs[1]].buffer].data
+    return np.frombuffer(b"" if data is None else bytes(data), np.float32)
+
+
+def _fingerprint(weights: npt.NDArray[Any]) -> str:
+    """Hash weights in whatever order: the converter transposes them, and names layers as it likes."""
+    return sha256(np.sort(weights, axis=None).tobytes()).hexdigest()
+
+
+def _statistics(found: Range) -> dict[str, Any]:
+    return {side: np.float32(end) for side, end in zip(("min", "max"), found, strict=True)}
 
 
 def mend_outputs(path: Path) -> None:
@@ -157,72 +197,6 @@ def _zero_bias(model: Any, x: Any, weight: Any) -> Any:
         model.buffers.append(schema.BufferT())
         model.buffers[-1].data = data
     return bias
-
-
-def _quantizer(source: Path, plan: TflitePlan) -> Any:
-    from ai_edge_quantizer import qtyping, quantizer
-
-    made = quantizer.Quantizer(str(source))
-    for operator in plan.operators:
-        made.add_static_config(
-            plan.scope, qtyping.TFLOperationName(operator), activation_num_bits=8, weight_num_bits=8
-        )
-    return made
-
-
-def _input_shapes(source: Path) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Read what each signature takes, the smallest first."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(source), num_threads=1)
-    shapes = {
-        name: {
-            tensor: tuple(int(size) for size in details["shape"])
-            for tensor, details in interpreter.get_signature_runner(name).get_input_details().items()
-        }
-        for name in interpreter.get_signature_list()
-    }
-    return dict(sorted(shapes.items(), key=lambda item: sum(map(np.prod, item[1].values()))))
-
-
-def _fits(feed: Feed, shapes: dict[str, tuple[int, ...]]) -> bool:
-    return all(
-        size <= most
-        for name, shape in shapes.items()
-        for size, most in zip(feed[name].shape, shape, strict=True)
-    )
-
-
-def _padded(feed: Feed, shapes: dict[str, tuple[int, ...]]) -> Feed:
-    """Fill up with zeros: frames that the mask hides, hypotheses that nobody asks for."""
-    padded = {}
-    for name, shape in shapes.items():
-        array = feed[name].astype(np.int32) if feed[name].dtype == np.int64 else feed[name]
-        widths = [(0, want - have) for have, want in zip(array.shape, shape, strict=True)]
-        padded[name] = np.pad(array, widths)
-    return padded
-
-
-def _equivalent(subgraphs: list[Any]) -> Iterator[list[str]]:
-    """Yield names of tensors that are one value in all signatures: they feed or leave the same weights.
-
-    Equal constants share a buffer, so one signature may use it for several values: the first of each
-    signature belong together, the second, and so on.
-    """
-    groups: dict[tuple[int, str, int], list[str]] = {}
-    for subgraph in subgraphs:
-        uses: Counter[int] = Counter()
-        constant = {index for index, tensor in enumerate(subgraph.tensors) if tensor.buffer}
-        constant -= {index for op in subgraph.operators for index in op.outputs} | set(subgraph.inputs)
-        for op in subgraph.operators:
-            if len(op.inputs) < 2 or op.inputs[1] not in constant:
-                continue
-            weights = subgraph.tensors[op.inputs[1]].buffer
-            for side, index in (("in", op.inputs[0]), ("out", op.outputs[0])):
-                key = weights, side, uses[weights]
-                groups.setdefault(key, []).append(subgraph.tensors[index].name.decode())
-            uses[weights] += 1
-    yield from groups.values()
 
 
 @contextlib.contextmanager

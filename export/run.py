@@ -26,6 +26,7 @@ from export.calibration import (
 from export.config import CALIBRATED, ExportConfig
 from export.gate import Built, prove
 from export.package import describe_artifact, describe_origin, measured, seal
+from export.quantize import Observer
 from export.rates import max_tokens_per_s
 from export.recordings import Recording, held_out, load_recordings
 from export.sensitivity import measure_layers, report_lines
@@ -73,10 +74,12 @@ def export(
         engines = tuple(dict.fromkeys(("onnx", *config.engines)))
         entries = _float_entries(source, Path(scratch), engines, config, progress)
         reference = _built(source, Path(scratch), entries, [], config)
-        if clips and config.report:
-            _write_report(source, clips, reference, config, progress)
         if clips:
-            entries = _quantize(source, clips, reference.folder, folder, config, progress)
+            feeds = _feeds(source, clips, config, progress)
+            observers = observe(reference.folder, feeds, config.quantize, config.precision)
+            if config.report:
+                _write_report(source, observers, reference, config, progress)
+            entries = _quantize(observers, reference.folder, folder, config)
         elif config.precision == "float16":
             entries = {"onnx": build_float16(reference.folder, folder)}
         else:
@@ -139,28 +142,23 @@ def _built(
 
 
 def _quantize(
-    source: Source, clips: list[CalibrationClip], reference: Path, folder: Path,
-    config: ExportConfig, progress: Progress,
-) -> dict[str, EngineEntry]:  # fmt: skip
+    observers: dict[str, Observer], reference: Path, folder: Path, config: ExportConfig
+) -> dict[str, EngineEntry]:
+    """Round the graphs of every engine by the same ranges."""
     entries = {}
     for engine in config.engines:
-        feeds = _feeds(source, clips, config, engine, progress)
         if engine == "onnx":
-            entries[engine] = build_int8(
-                observe(reference, feeds, config.quantize, config.precision), folder, config.precision
-            )
+            entries[engine] = build_int8(observers, folder, config.precision)
         else:
-            entries[engine] = build_int8_tflite(reference, folder, feeds, config.quantize)
+            entries[engine] = build_int8_tflite(reference, observers, folder)
     return entries
 
 
 def _write_report(
-    source: Source, clips: list[CalibrationClip], reference: Built, config: ExportConfig, progress: Progress
+    source: Source, observers: dict[str, Observer], reference: Built, config: ExportConfig, progress: Progress
 ) -> None:
     """Write what each layer costs; before the proof, so that it is there where the proof fails."""
     assert config.report is not None
-    feeds = _feeds(source, clips, config, "report", progress)
-    observers = observe(reference.folder, feeds, config.quantize)
     longest = int(config.max_utterance_s * source.model.config.features.sample_rate)
     heard = [r.samples()[:longest] for r in held_out(source.recordings, config.report_clips)]
     costs = measure_layers(reference, observers, heard, progress)
@@ -168,11 +166,11 @@ def _write_report(
 
 
 def _feeds(
-    source: Source, clips: list[CalibrationClip], config: ExportConfig, purpose: str, progress: Progress
+    source: Source, clips: list[CalibrationClip], config: ExportConfig, progress: Progress
 ) -> Iterator[tuple[list[Feed], list[Feed]]]:
     seconds = config.calibration.max_seconds
     seen = feeds_of(source.model, source.tokens, clips, config.chunk_frames, seconds)
     for number, feeds in enumerate(seen, start=1):
         yield feeds
         if number % 20 == 0 or number == len(clips):
-            progress(f"{purpose} calibration: {number} of {len(clips)} recordings")
+            progress(f"calibration: {number} of {len(clips)} recordings")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -16,12 +17,14 @@ from edge_las.runtime.engine import load_engine
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.train.model import LasModel
 from export import quantize_tflite, to_tflite
+from export.build_onnx import LISTENER, SPELLER, build_float, observe
 from export.calibration import CalibrationConfig, choose, feeds_of
 from export.config import ExportConfig
 from export.gate import Built
 from export.graphs import listener_graph
-from export.parity import Form, ParityError, check_rounded
-from export.quantize_tflite import LISTENER_PLAN, TfliteObserver
+from export.parity import Form, ParityError, check_rounded, lead, snr_db
+from export.quantize import Observer, QuantizeConfig
+from export.quantize_tflite import layers_of, make_recipe
 from export.run import Source, export
 from export.torch_engine import TorchEngine
 from tests.parity.other_python import OtherPython
@@ -58,6 +61,13 @@ def float_listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def observers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Observer]:
+    folder = tmp_path_factory.mktemp("observed")
+    build_float(tiny_model()[0], 32, folder)
+    return observe(folder, feeds(), QuantizeConfig("minmax"))
+
+
 def test_the_gate_saw_every_form(built):
     _, manifest = built
     forms = {"onnx float", "tflite float", "onnx int8", "tflite int8"}
@@ -78,6 +88,47 @@ def test_work_is_counted_alike(built):
     assert tflite["listener_mmacs"] == pytest.approx(onnx["listener_mmacs"], rel=0.01)
     assert onnx["speller_mmacs"] <= tflite["speller_mmacs"] < 1.2 * onnx["speller_mmacs"]
     assert tflite["all_int8_share"] == pytest.approx(onnx["all_int8_share"], abs=0.02)
+
+
+def test_both_engines_round_alike(built):
+    """By the same scales and zero points: so they differ by far less than either does from float."""
+    folder, manifest = built
+    for part in ("listener", "speller"):
+        files = (folder / getattr(manifest.engines[name], part).file for name in ("onnx", "tflite"))
+        assert onnx_steps(next(files)) == tflite_steps(next(files))
+    one, other = (
+        Form(name, load_engine(name, folder, manifest.engines, 1), manifest) for name in ("onnx", "tflite")
+    )
+    for samples in CLIPS:
+        heard, also = one.listen(samples), other.listen(samples)
+        assert snr_db(heard.encoded, also.encoded) > 40.0 and snr_db(heard.keys, also.keys) > 40.0
+        for expected, got in lead(one, other, heard, range(4, 12), batch=4):
+            np.testing.assert_allclose(got, expected, atol=0.02)
+
+
+def onnx_steps(path: Path) -> set[tuple[float, int]]:
+    """Scale and signed zero point of every activation that is rounded."""
+    graph = onnx.load(str(path)).graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    rounded = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    return {
+        (float(constants[node.input[1]]), int(constants[node.input[2]]) - 128)
+        for node in rounded
+        if constants[node.input[2]].dtype == np.uint8
+    }
+
+
+def tflite_steps(path: Path) -> set[tuple[float, int]]:
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model(str(path))
+    return {
+        (float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0]))
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if tensor.type == schema.TensorType.INT8 and model.buffers[tensor.buffer].data is None
+    }
 
 
 def test_the_same_recognizer_runs_over_both(built):
@@ -179,32 +230,46 @@ def reference(built) -> Form:
     return torch_form(built[1])
 
 
-def test_trap_4_a_moving_average_of_ranges(built, float_listener, tmp_path):
-    """Loud speech is rare in a calibration that ends quietly: the average forgets it."""
+def test_trap_4_a_moving_average_of_ranges(built, float_listener, observers, tmp_path):
+    """Loud speech is rare in a calibration that ends quietly: the average, the default, forgets it."""
+    from ai_edge_quantizer import calibrator
     from ai_edge_quantizer.utils import qsv_utils
 
-    observer = TfliteObserver(float_listener, LISTENER_PLAN, update=qsv_utils.moving_average_update)
-    for chunks, _ in feeds():
-        observer.see(chunks)
-    quiet = [{name: 0.02 * array for name, array in chunks[0].items()}] * 200
-    observer.see(quiet)
-    quantize_tflite.quantize_tflite(observer, tmp_path / "trap.tflite")
+    quantizer = make_recipe(float_listener, layers_of(observers[LISTENER])).quantizer(float_listener)
+    calls = [chunk for chunks, _ in feeds() for chunk in chunks]
+    calls += [{name: 0.02 * array for name, array in calls[0].items()}] * 200
+    averaged = calibrator.Calibrator(str(float_listener), qsv_update_func=qsv_utils.moving_average_update)
+    averaged.calibrate({CHUNK: calls}, quantizer._recipe_manager)
+    quantize_tflite.finish(quantizer.quantize(averaged.get_model_qsvs()), tmp_path / "trap.tflite")
     with pytest.raises(ParityError, match="encoded_snr_db of clip"):
         trap = swapped(built, tmp_path / "trap.tflite", "listener")
         check_rounded(reference(built), trap.form("tflite"), CLIPS, PARITY)
 
 
-def test_trap_5_an_output_that_feeds_a_quantized_layer(built, tmp_path, monkeypatch):
+def test_trap_5_an_output_that_feeds_a_quantized_layer(built, observers, tmp_path, monkeypatch):
     """Without mending, the runner of the Speller finds no data for next_hidden."""
     export_speller(tiny_model()[0], tmp_path / "float.tflite", monkeypatch)
     monkeypatch.setattr(quantize_tflite, "mend_outputs", lambda path: None)
-    observer = TfliteObserver(tmp_path / "float.tflite", quantize_tflite.SPELLER_PLAN)
-    for _, steps in feeds():
-        observer.see([{name: _one_row(name, array) for name, array in step.items()} for step in steps])
-    quantize_tflite.quantize_tflite(observer, tmp_path / "trap.tflite")
+    quantize_tflite.quantize_tflite(tmp_path / "float.tflite", observers[SPELLER], tmp_path / "trap.tflite")
     with pytest.raises(ArtifactError, match="null|does not run|cannot load"):
         trap = swapped(built, tmp_path / "trap.tflite", "speller")
         check_rounded(reference(built), trap.form("tflite"), CLIPS[2:], PARITY)
+
+
+def test_a_layer_that_is_not_in_the_file(float_listener, observers):
+    with pytest.raises(ArtifactError, match=r"listener\.tflite: energy is not to be found"):
+        make_recipe(float_listener, layers_of(observers[SPELLER]))
+
+
+def test_layers_with_the_same_weights(tmp_path):
+    model, _ = tiny_model()
+    with torch.no_grad():
+        for block in model.listener.blocks[:2]:
+            block.widen.weight.zero_()
+    build_float(model, 32, tmp_path)
+    observer = observe(tmp_path, feeds(), QuantizeConfig("minmax"))[LISTENER]
+    with pytest.raises(ArtifactError, match=r"blocks\.1\.widen and .*blocks\.0\.widen have the same weights"):
+        layers_of(observer)
 
 
 def test_tflite_runtime_runs_the_recipe(built, tflite_python, tmp_path):
@@ -255,7 +320,3 @@ def export_speller(model: LasModel, path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(to_tflite, "BATCHES", (1,))
     monkeypatch.setattr(to_tflite, "FRAMES", ())
     to_tflite.export_tflite(to_tflite.speller_graphs(model, 56), path)
-
-
-def _one_row(name: str, array: np.ndarray) -> np.ndarray:
-    return array if name in ("encoded", "keys", "mask") else array[:1]

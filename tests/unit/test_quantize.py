@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +73,47 @@ def test_what_is_only_moved_is_not_rounded(tmp_path: Path) -> None:
     assert {tensor.name for tensor in model.graph.initializer} <= used
 
 
+class Told(nn.Module):
+    """Gives out what it also feeds to a layer, as the Speller does its hidden state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight, self.bias = nn.Parameter(torch.randn(6, 3)), nn.Parameter(torch.randn(3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = torch.tanh(x)
+        return torch.addmm(self.bias, hidden, self.weight), hidden
+
+
+def test_what_a_float_node_gives_out_is_not_rounded(tmp_path: Path) -> None:
+    graph = Graph(Told().eval(), {"x": torch.zeros(2, 6)}, ("y", "hidden"), {})
+    export_onnx(graph, tmp_path / "float.onnx")
+    observer = Observer(tmp_path / "float.onnx", Plan(("Gemm",)), QuantizeConfig("minmax"))
+    calls = [{"x": draw} for draw in np.random.default_rng(0).standard_normal((9, 2, 6)).astype(np.float32)]
+    observer.see(calls)
+    quantize(observer, tmp_path / "int8.onnx")
+    expected, got = run(tmp_path / "float.onnx", calls[0]), run(tmp_path / "int8.onnx", calls[0])
+    np.testing.assert_array_equal(got[1], expected[1])
+    assert 0.0 < np.abs(got[0] - expected[0]).max() < 0.1
+
+
 def test_plans_choose_nodes_by_operator(tmp_path: Path) -> None:
     model = export_onnx(speller_graph(tiny_model()[0]), tmp_path / "speller.onnx")
-    names = [node.name for node in Plan(("Gemm", "Gather")).nodes(model)]
-    assert sorted(names) == ["energy", "gates", "location_key", "node_embedding", "out", "query"]
+    names = [node.name for node in Plan(("Gemm", "Gather"), floats=("out",)).nodes(model)]
+    assert sorted(names) == ["energy", "gates", "location_key", "node_embedding", "query"]
+
+
+def test_a_plan_bounds_what_a_node_gives(tmp_path: Path) -> None:
+    export_onnx(held_graph(), tmp_path / "float.onnx")
+    ends = []
+    for bounds in ({}, {"conv": 0.5}, {"conv": 50.0}):
+        observer = Observer(tmp_path / "float.onnx", replace(LISTENER_PLAN, bounds=bounds), QuantizeConfig())
+        observer.see(feeds(8))
+        (node,) = (node for node in observer.nodes if node.op_type == "Conv")
+        ends.append(observer.ranges()[node.output[0]])
+    assert ends[1] == pytest.approx((-0.5, 0.5), rel=0.01)
+    assert ends[0] == ends[2] and ends[0][0] < -0.6 and ends[0][1] > 0.6
 
 
 def test_settings_are_checked() -> None:
