@@ -15,7 +15,9 @@ import numpy as np
 from edge_las.audio import read_audio
 from edge_las.features import FloatArray, StreamingLogMel, log_mel
 from edge_las.runtime.engine import EngineSpeller, listener_states
+from edge_las.runtime.listener_stream import ListenerStream
 from edge_las.runtime.recognizer import Recognizer
+from edge_las.runtime.spelling import prefix_search
 from edge_las.runtime.stages import blocks
 
 # What the plug-in looks for: see instruction_counter.c.
@@ -68,14 +70,36 @@ def count_listening(stages: Stages, recognizer: Recognizer, samples: FloatArray)
             _, _, _, states = engine.listener_chunk(chunk, states)
 
     def stream() -> None:
-        utterance = recognizer.utterance()
+        stream = ListenerStream(engine, manifest)
         for samples in [*heard, padding]:
-            utterance.accept(samples)
+            stream.accept(samples)
 
     seconds = chunks * frames * hop / recognizer.sample_rate
     stages.count("features", seconds, make_features)
     stages.count("listener", seconds, listen)
     stages.count("streaming", seconds, stream)
+
+
+def count_search(stages: Stages, recognizers: list[Recognizer], samples: FloatArray) -> None:
+    """Count the search that goes on while a model listens to samples (S,), if it does.
+
+    Each of two recognizers, the same model, is asked once: what a language model was asked it remembers.
+    """
+    manifest = recognizers[0].manifest
+    listener = ListenerStream(recognizers[0].setup.engine, manifest)
+    listener.accept(samples)
+    log_probs = listener.ctc_log_probs(0)
+    size = manifest.listener.chunk_frames // manifest.listener.subsampling
+    searches = [prefix_search(recognizer.setup) for recognizer in recognizers]
+
+    def seek() -> None:
+        search = searches.pop()
+        assert search is not None
+        for chunk in np.split(log_probs, range(size, len(log_probs), size)):
+            search.accept(chunk)
+
+    if None not in searches:
+        stages.count("search", len(log_probs) * recognizers[0].setup.frame_s, seek)
 
 
 def count_spelling(stages: Stages, recognizer: Recognizer) -> None:
@@ -103,7 +127,9 @@ def main(model: str, engine: str, recording: str) -> None:
     stages = Stages()
     # What the markers themselves cost.
     stages.count("nothing", 1, lambda: None)
-    count_listening(stages, recognizer, read_audio(recording, recognizer.sample_rate))
+    samples = read_audio(recording, recognizer.sample_rate)
+    count_listening(stages, recognizer, samples)
+    count_search(stages, [recognizer, Recognizer.load(model, engine)], samples)
     count_spelling(stages, recognizer)
     print(json.dumps(stages.units))
 

@@ -81,19 +81,25 @@ class NgramModel:
         """Return the log probs (V,) of every token after a context."""
         result = self.levels[0].log_probs.astype(np.float64)
         for length in range(1, len(context) + 1):
-            result = self.refine(result, context[:length])
+            result, _, _ = self.refine(result, context[:length])
         return result
 
-    def refine(self, shorter: npt.NDArray[np.float64], context: tuple[int, ...]) -> npt.NDArray[np.float64]:
-        """Return the log probs (V,) after a context, given those after it without its longest n-gram."""
+    def refine(
+        self, shorter: npt.NDArray[np.float64], context: tuple[int, ...]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], int]:
+        """Return the log probs (V,) after a context, given those after it without its longest n-gram.
+
+        And the tokens that follow that n-gram itself, and where in its level the first of these n-grams is.
+        """
         parent, length = context[-1], len(context)
         result: npt.NDArray[np.float64] = shorter + self.levels[length - 1].backoffs[parent]
-        if length < len(self.levels):
-            level, start = self.levels[length], parent * self.vocabulary
-            first = int(level.keys.searchsorted(start))
-            last = int(level.keys.searchsorted(start + self.vocabulary))
-            result[level.keys[first:last] - start] = level.log_probs[first:last]
-        return result
+        if length == len(self.levels):
+            return result, np.zeros(0, dtype=np.int64), 0
+        level, start = self.levels[length], parent * self.vocabulary
+        first, last = level.keys.searchsorted((start, start + self.vocabulary)).tolist()
+        tokens = level.keys[first:last] - start
+        result[tokens] = level.log_probs[first:last]
+        return result, tokens, first
 
 
 def save_ngrams(path: str | Path, model: NgramModel, tokens: TokenTable) -> None:

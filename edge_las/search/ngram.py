@@ -1,5 +1,6 @@
 """Shallow fusion of an n-gram model."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from edge_las.errors import ConfigError
 from edge_las.ngram import NgramModel
 from edge_las.search.speller import FloatArray, IntArray
 
-# Of 0.5 kB each.
+# Of 1 kB each.
 _MOST_CONTEXTS = 8192
 
 
@@ -24,6 +25,14 @@ class FusionConfig:
             raise ConfigError(f"lm_weight is {self.lm_weight}, must be from 0 to 10")
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What a model says after a context: log probs (V,), and where its n-grams with a token more are."""
+
+    log_probs: npt.NDArray[np.float64]
+    places: dict[int, int]
+
+
 class NgramScorer:
     """Shallow fusion: adds weight * the model's log prob of each token."""
 
@@ -31,8 +40,9 @@ class NgramScorer:
         self._model = model
         self._weight = weight
         self._start = model.context([sos_id])
-        self._cache: dict[tuple[int, ...], npt.NDArray[np.float64]] = {}
-        self._after: dict[tuple[tuple[int, ...], int], tuple[int, ...]] = {}
+        self._longest = max(1, len(model.levels) - 1)
+        self._nothing = _Known(model.log_probs(()), {})
+        self._cache: dict[tuple[int, ...], _Known] = {}
 
     def initial_state(self) -> tuple[int, ...]:
         """Return the context of the beginning."""
@@ -40,27 +50,30 @@ class NgramScorer:
 
     def score(self, state: tuple[int, ...], tokens: IntArray) -> FloatArray:
         """Return the weighted log probs of tokens."""
-        scores: FloatArray = self._weight * self._log_probs(state)[tokens]
+        scores: FloatArray = self._weight * self._after(state).log_probs[tokens]
         return scores
-
-    def _log_probs(self, context: tuple[int, ...]) -> npt.NDArray[np.float64]:
-        found = self._cache.get(context)
-        if found is None:
-            # Shorter contexts are shared by many: what is below them is looked up once.
-            shorter = self._log_probs(context[:-1]) if context else None
-            found = self._model.log_probs(()) if shorter is None else self._model.refine(shorter, context)
-            # Threads share a model's scorer: what is used here must not hang on the cache.
-            if len(self._cache) >= _MOST_CONTEXTS:
-                self._cache.clear()
-            self._cache[context] = found
-        return found
 
     def advance(self, state: tuple[int, ...], token: int) -> tuple[int, ...]:
         """Return the context after token."""
-        found = self._after.get((state, token))
-        if found is None:
-            found = self._model.extend(state, token)
-            if len(self._after) >= _MOST_CONTEXTS:
-                self._after.clear()
-            self._after[state, token] = found
-        return found
+        found = [token]
+        for length in range(1, min(len(state) + 1, self._longest)):
+            place = self._after(state[:length]).places.get(token)
+            if place is None:
+                break
+            found.append(place)
+        return tuple(found)
+
+    def _after(self, context: tuple[int, ...]) -> _Known:
+        known = self._cache.get(context)
+        if known is None:
+            if not context:
+                return self._nothing
+            # Many share the shorter contexts: those are looked up once.
+            shorter = self._after(context[:-1])
+            log_probs, tokens, first = self._model.refine(shorter.log_probs, context)
+            known = _Known(log_probs, dict(zip(tokens.tolist(), itertools.count(first))))
+            # Threads share a model's scorer: what is used here must not hang on the cache.
+            if len(self._cache) >= _MOST_CONTEXTS:
+                self._cache.clear()
+            self._cache[context] = known
+        return known

@@ -78,6 +78,7 @@ class PrefixSearch:
     ) -> None:
         self._config = config
         self._every_token, self._nothing = np.arange(vocabulary), np.zeros(vocabulary)
+        self._no_boosts: list[float] = self._nothing.tolist()
         self._bonuses = np.where(self._every_token == config.eos_id, 0.0, config.token_bonus)
         self._scorers, self._num_language_models = [*language_models, *others], len(language_models)
         # Language models only take away.
@@ -200,8 +201,13 @@ class PrefixSearch:
             scorer.score(state, self._every_token)
             for scorer, state in zip(self._scorers, prefix.states, strict=True)
         ]
-        language, others = scores[: self._num_language_models], scores[self._num_language_models :]
-        prefix.boosts = (prefix.boost + sum(others, self._nothing)).tolist()
-        known = sum(language, self._bonuses) / self._config.ctc_weight
-        prefix.favours = (known + sum(others, self._nothing) + prefix.favour).tolist()
+        favours = sum(scores[: self._num_language_models], self._bonuses) / self._config.ctc_weight
+        favours += prefix.favour
+        if len(scores) > self._num_language_models:
+            boosts = sum(scores[self._num_language_models :], self._nothing)
+            favours += boosts
+            prefix.boosts = (boosts + prefix.boost).tolist()
+        else:
+            prefix.boosts = self._no_boosts
+        prefix.favours = favours.tolist()
         return prefix.favours
