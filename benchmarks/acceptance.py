@@ -12,7 +12,7 @@ from edge_las.errors import ConfigError
 from edge_las.runtime.confidence import CommandEvidence, names_of
 from edge_las.runtime.recognizer import Recognizer
 
-THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(2, 31))
+THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(2, 61))
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,14 @@ from edge_las.train.corpus import Clip, Corpus
 # Of other speech, what the threshold may let through in the dev split: half of what is promised.
 _FALSE_ACCEPTS = 0.01
 # In nats a token. Real voices, and all in noise, lose more than the synthetic ones of the dev split, so the
-# threshold is as high as other speech lets it be, up to a bound. Orders by synthetic voices in kitchen
-# noise at 9 dB: all that are right lose less than 1.6. Real voices that say other things, accepted as orders
-# at 1.6, 2.0, 2.4: none of 42 read sentences at any, 1, 5, 7 of 120 sentences with an accent.
-_MOST_LOSS = 2.0
+# threshold is as high as other speech lets it be, up to a bound. Of real sentences with slots that are
+# understood 4 % lose more than 2.75, in kitchen noise at 9 dB 7 %; of 67 others none loses less than 3 to
+# orders.
+_MOST_LOSS = 3.0
 # Synthetic voices can't choose these. Of real ones in kitchen noise at 9 dB three in a hundred more are
 # understood than with the CTC head at 0.3; of one in a hundred right ones the Speller is less sure than 0.15.
-SEARCH = {"ctc_weight": 0.5, "gate_min_confidence": 0.0}
+# A cat, and a machine, were orders below 0.65, and no right order was.
+SEARCH = {"ctc_weight": 0.5, "gate_min_confidence": 0.0, "gate_min_command": 0.65}
 # What the language model may count: nothing, or a little.
 LM_WEIGHTS = (0.0, 0.2)
 
