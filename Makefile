@@ -51,8 +51,9 @@ confidence: .venv/installed
 	$(MEASURE).commands --model $(MODEL) --speech $(SPEECH_DIR) --noise $(SPEECH_DIR)/noise --most-lost 0.012 --write \
 		--json $(RESULTS)/commands.json
 
-# Before that, `make language-model LITERATURE=FILE` (a sentence a line) gives it one of general English and commands.
-LM_WEIGHT ?= 0.3
+# Before that, `make language-model LITERATURE=FILE` (a sentence a line) gives it one of general English and commands,
+# and fits the weights of the search with it.
+LM_WEIGHT ?= 0.35
 language-model: .venv/installed
 	$(if $(and $(SPEECH),$(LITERATURE)),,$(error make language-model needs SPEECH=DIR and LITERATURE=FILE))
 	mkdir -p $(RESULTS)
@@ -60,6 +61,7 @@ language-model: .venv/installed
 	cut -f1 $(RESULTS)/texts.tsv > $(RESULTS)/texts.txt
 	.venv/bin/python -m edge_las lm $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --order 7 --most 500000 \
 		--into $(MODEL) --weight $(LM_WEIGHT)
+	$(MEASURE).tune --model $(MODEL) --speech $(SPEECH_DIR) --lm $(MODEL)/lm.npz --limit 60 --write --json $(RESULTS)/tune.json
 
 model-card: .venv/installed
 	$(if $(SPEECH),,$(error make model-card needs SPEECH=DIR, a folder with manifest.tsv))

@@ -59,14 +59,12 @@ def language_model_settings(base: BeamConfig) -> Iterator[Setting]:
 
     A language model favours short texts, which the bonus makes up for; both matter in proportion to CTC.
     """
-    for ctc_weight, lm_share, bonus_share in itertools.product((0.4, 0.6), (0.5, 0.7, 0.9), (0.2, 0.5, 0.8)):
+    for ctc_weight, lm_share, bonus_share in itertools.product((0.3, 0.5, 0.7), (0.5, 0.7), (0.2, 0.5)):
         lm_weight, bonus = round(ctc_weight * lm_share, 3), round(ctc_weight * bonus_share, 3)
         name = f"ctc_weight={ctc_weight} token_bonus={bonus} lm_weight={lm_weight}"
         yield Setting(name, replace(base, ctc_weight=ctc_weight, token_bonus=bonus), lm_weight)
-    for prefixes in (0, 6, 24):
-        name = f"prefixes={prefixes} ctc_weight=0.6 token_bonus=0.3 lm_weight=0.42"
-        search = replace(base, prefixes=prefixes, ctc_weight=0.6, token_bonus=0.3)
-        yield Setting(name, search, 0.42)
+    led_by_speller = replace(base, prefixes=0, ctc_weight=0.5, token_bonus=0.0)
+    yield Setting("prefixes=0 ctc_weight=0.5 token_bonus=0.0 lm_weight=0.3", led_by_speller, 0.3)
     yield Setting("lm_weight=0.0", base)
 
 

@@ -17,7 +17,7 @@ class BeamConfig:
     nbest: int = 4
     # With a language model, free text is sought along the CTC head's frames, so many prefixes being kept, and
     # the Speller judges the beam_size best. 0: the Speller leads, as it does without.
-    prefixes: int = 16
+    prefixes: int = 24
     # The runtime sets this for each utterance, from its length.
     max_tokens: int = 200
     # The Speller's log probs weigh 1 - ctc_weight, the CTC prefix scores ctc_weight.

@@ -78,7 +78,6 @@ def test_with_a_language_model_any_chunking_gives_the_same_result_and_so_does_sp
         del result["rtf"], result["latency_ms"]
         results.append(result)
     assert results[0]["text"] == "one two four two"
-    assert len(results[0]["nbest"]) > 1
     assert all(result == results[0] for result in results)
     without = Recognizer(led_by_a_language_model(prefixes=0)).transcribe(samples)
     assert without.text == "one two four two"

@@ -5,6 +5,7 @@ import pytest
 from fake_speller import EOS, HashedSpeller
 
 from edge_las.ngram_estimate import estimate_ngrams
+from edge_las.search import prefix_search
 from edge_las.search.config import BeamConfig
 from edge_las.search.ngram import NgramScorer
 from edge_las.search.prefix_search import PrefixSearch
@@ -13,6 +14,13 @@ from edge_las.search.rescoring import judge_proposals, rescore
 VOCABULARY, BLANK, SOS = 7, 0, 2
 LABELS = range(EOS + 1, VOCABULARY)
 EVERYTHING = BeamConfig(prefixes=1000, ctc_weight=0.4)
+
+
+@pytest.fixture
+def nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the search exact: it keeps what is far behind."""
+    for name in ("_TOKEN_MARGIN", "_PREFIX_MARGIN"):
+        monkeypatch.setattr(prefix_search, name, 100.0)
 
 
 def random_log_probs(frames: int, seed: int, sharpness: float = 1.0) -> np.ndarray:
@@ -69,7 +77,7 @@ def searched(config: BeamConfig, scorers, log_probs: np.ndarray, others=()) -> P
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_with_room_for_all_it_sums_over_all_paths(seed: int) -> None:
+def test_with_room_for_all_it_sums_over_all_paths(seed: int, nothing_is_given_up: None) -> None:
     log_probs = random_log_probs(5, seed)
     sums = path_sums(log_probs)
     found = searched(EVERYTHING, [], log_probs).proposals(1000)
@@ -81,7 +89,7 @@ def test_with_room_for_all_it_sums_over_all_paths(seed: int) -> None:
     assert [proposal.tokens for proposal in found[:20]] == ranked[:20]
 
 
-def test_scorers_and_bonus_weigh_as_in_rescoring() -> None:
+def test_scorers_and_bonus_weigh_as_in_rescoring(nothing_is_given_up: None) -> None:
     config, log_probs = BeamConfig(prefixes=1000, ctc_weight=0.4, token_bonus=0.3), random_log_probs(5, 7)
     speller, scorers = HashedSpeller(VOCABULARY, seed=3), [language_model(), Fond()]
     proposals = [
@@ -95,7 +103,7 @@ def test_scorers_and_bonus_weigh_as_in_rescoring() -> None:
         assert one.ctc_log_prob == pytest.approx(other.ctc_log_prob, abs=1e-4)
 
 
-def test_only_language_models_weigh_more_before_the_speller_is_asked() -> None:
+def test_only_language_models_weigh_more_before_the_speller_is_asked(nothing_is_given_up: None) -> None:
     config, log_probs = BeamConfig(prefixes=1000, ctc_weight=0.4), random_log_probs(5, 7)
     for models, others, scale in (([Fond()], [], 1 / 0.4), ([], [Fond()], 1.0)):
         found = searched(config, models, log_probs, others).proposals(1000)
