@@ -61,7 +61,7 @@ language-model: .venv/installed
 	cut -f1 $(RESULTS)/texts.tsv > $(RESULTS)/texts.txt
 	.venv/bin/python -m edge_las lm $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --order 7 --most 500000 \
 		--into $(MODEL) --weight $(LM_WEIGHT)
-	$(MEASURE).tune --model $(MODEL) --speech $(SPEECH_DIR) --lm $(MODEL)/lm.npz --limit 60 --write --json $(RESULTS)/tune.json
+	$(MEASURE).tune --model $(MODEL) --speech $(SPEECH_DIR) --lm $(MODEL)/lm.npz --limit 30 --write --json $(RESULTS)/tune.json
 
 model-card: .venv/installed
 	$(if $(SPEECH),,$(error make model-card needs SPEECH=DIR, a folder with manifest.tsv))

@@ -59,7 +59,8 @@ def language_model_settings(base: BeamConfig) -> Iterator[Setting]:
 
     A language model favours short texts, which the bonus makes up for; both matter in proportion to CTC.
     """
-    for ctc_weight, lm_share, bonus_share in itertools.product((0.3, 0.5, 0.7), (0.5, 0.7), (0.2, 0.5)):
+    tried = [*itertools.product((0.5,), (0.5, 0.7, 0.9), (0.2, 0.5)), (0.3, 0.7, 0.5), (0.7, 0.7, 0.5)]
+    for ctc_weight, lm_share, bonus_share in tried:
         lm_weight, bonus = round(ctc_weight * lm_share, 3), round(ctc_weight * bonus_share, 3)
         name = f"ctc_weight={ctc_weight} token_bonus={bonus} lm_weight={lm_weight}"
         yield Setting(name, replace(base, ctc_weight=ctc_weight, token_bonus=bonus), lm_weight)
