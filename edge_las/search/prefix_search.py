@@ -146,9 +146,8 @@ class PrefixSearch:
     def _bar(self, rivals: list[_Rival]) -> float:
         """Tell how a prefix must rank at least to be kept, if so many stay as they are."""
         ranks = [rival[0] for rival in rivals]
-        if len(ranks) == self._config.prefixes:
-            return min(ranks)
-        return max(ranks, default=-math.inf) - _PREFIX_MARGIN
+        bar = max(ranks, default=-math.inf) - _PREFIX_MARGIN
+        return max(bar, min(ranks)) if len(ranks) == self._config.prefixes else bar
 
     def _lengthen(
         self, probs: list[float], sounds: list[int], bar: float, held: dict[_Prefix, tuple[float, float]]
