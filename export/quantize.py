@@ -18,6 +18,7 @@ import onnx
 from edge_las.errors import ConfigError
 from export.calibration import Feed
 from export.ranges import Range, Ranges, bounded, whole_steps
+from export.rounding import keep_floats, round_as_litert
 from export.to_onnx import shorten, strip
 
 METHODS = ("minmax", "percentile", "entropy")
@@ -175,8 +176,9 @@ def quantize_nodes(
     quantizer.model.topological_sort()
     quantized: onnx.ModelProto = quantizer.model.model
     names = {node.name for node in nodes}
-    _give_unrounded(quantized, names)
-    _read_unrounded(quantized, names)
+    keep_floats(quantized, names)
+    if not symmetric:
+        round_as_litert(quantized, model, names)
     return quantized
 
 
@@ -186,55 +188,3 @@ def _tensors_data(ranges: Ranges) -> Any:
 
     entries = {name: tuple(np.array(end, dtype=np.float32) for end in ends) for name, ends in ranges.items()}
     return TensorsData(CalibrationMethod.MinMax, entries)
-
-
-def _give_unrounded(model: onnx.ModelProto, quantized: set[str]) -> None:
-    """Let outputs of the graph be what float nodes made, where the quantizer puts a rounded copy."""
-    graph = model.graph
-    maker = {name: node for node in graph.node for name in node.output}
-    renamed: dict[str, str] = {}
-    for name in [value.name for value in graph.output]:
-        source = _rounded_source(maker, name)
-        if source is not None and maker[source].name not in quantized:
-            renamed |= {source: name, name: f"{name}_rounded"}
-    for node in graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-        node.output[:] = [renamed.get(name, name) for name in node.output]
-
-
-def _read_unrounded(model: onnx.ModelProto, quantized: set[str]) -> None:
-    """Let float nodes read what float nodes made as it is, where the quantizer gives them a rounded copy."""
-    graph = model.graph
-    maker = {name: node for node in graph.node for name in node.output}
-    for node in graph.node:
-        if node.name in quantized or node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            continue
-        for index, name in enumerate(node.input):
-            source = _rounded_source(maker, name)
-            # A quantized node's own result has no other form; that of a ReLU may even be its rounding.
-            if source is not None and (source not in maker or maker[source].name not in quantized):
-                node.input[index] = source
-    _remove_unused(graph)
-
-
-def _rounded_source(maker: dict[str, onnx.NodeProto], name: str) -> str | None:
-    """Give what a value is the rounded copy of, if it is one."""
-    for operator in ("DequantizeLinear", "QuantizeLinear"):
-        if name not in maker or maker[name].op_type != operator:
-            return None
-        name = maker[name].input[0]
-    return name
-
-
-def _remove_unused(graph: onnx.GraphProto) -> None:
-    """Remove nodes and constants that nothing reads; nodes are in the order of the computation."""
-    wanted = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-            kept.append(node)
-    constants = [tensor for tensor in graph.initializer if tensor.name in wanted]
-    for items, left in ((graph.node, kept[::-1]), (graph.initializer, constants)):
-        del items[:]
-        items.extend(left)

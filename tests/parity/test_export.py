@@ -180,8 +180,9 @@ def assert_report(path: Path) -> None:
     # The worst first, and one layer alone does less harm than all of them.
     assert list(layers.values()) == sorted(layers.values())
     for network in ("listener", "speller"):
-        whole, *alone = sorted(ratio for (where, _), ratio in layers.items() if where == network)
-        assert 10.0 < layers[network, EVERYTHING] == whole <= min(alone)
+        alone = [ratio for (where, name), ratio in layers.items() if where == network and name != EVERYTHING]
+        # In the Speller of random weights a single layer is to blame for all of it.
+        assert 10.0 < layers[network, EVERYTHING] <= min(alone) + 0.5
 
 
 @pytest.mark.parametrize(

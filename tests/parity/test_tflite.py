@@ -110,7 +110,7 @@ def onnx_steps(path: Path) -> set[tuple[float, int]]:
     """Scale and signed zero point of every activation that is rounded."""
     graph = onnx.load(str(path)).graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    rounded = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    rounded = [node for node in graph.node if node.op_type == "DequantizeLinear"]
     return {
         (float(constants[node.input[1]]), int(constants[node.input[2]]) - 128)
         for node in rounded

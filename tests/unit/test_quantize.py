@@ -98,6 +98,21 @@ def test_what_a_float_node_gives_out_is_not_rounded(tmp_path: Path) -> None:
     assert 0.0 < np.abs(got[0] - expected[0]).max() < 0.1
 
 
+def test_floats_are_multiplied_and_biases_divided_in_32_bits(tmp_path: Path) -> None:
+    """As LiteRT and its quantizer do: onnxruntime divides, and biases in 64 bits."""
+    model = quantized(tmp_path, "minmax", [feeds(8)])
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    maker = {name: node for node in model.graph.node for name in node.output}
+    (layer,) = (node for node in model.graph.node if node.op_type == "Conv")
+    taken, weight, bias = (maker[name] for name in layer.input)
+    rounded = maker[taken.input[0]]
+    scale, factor = arrays[taken.input[1]], arrays[maker[rounded.input[0]].input[1]]
+    assert maker[rounded.input[0]].op_type == "Mul" and factor == np.float32(1.0) / scale
+    assert arrays[rounded.input[1]] == 1.0 and arrays[rounded.input[2]] == arrays[taken.input[2]]
+    exact = Held().conv.bias.detach().numpy()
+    np.testing.assert_array_equal(arrays[bias.input[0]], np.rint(exact / (scale * arrays[weight.input[1]])))
+
+
 def test_plans_choose_nodes_by_operator(tmp_path: Path) -> None:
     model = export_onnx(speller_graph(tiny_model()[0]), tmp_path / "speller.onnx")
     names = [node.name for node in Plan(("Gemm", "Gather"), floats=("out",)).nodes(model)]
