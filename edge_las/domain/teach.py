@@ -21,9 +21,9 @@ SHARES = {COMMAND: 0.55, NEAR: 0.15, OTHER: 0.30}
 # Of 0.3 (22 minutes, 2.2 M parameters) real voices saying other things were understood worse than before:
 # 33 instead of 40 % of sentences with slots, 67 instead of 73 % of strings of digits.
 REAL_SHARE = 0.4
-# Of the way from the base to what was learnt. 199 real recordings of a domain's own sentences (10 minutes of
-# fine-tuning), understood in kitchen noise at 9 dB at 0, 0.25, 0.5, 0.75, 1: 42, 44, 46, 47, 47 %; as recorded 76
-# to 77 % at all. Real voices saying other things: 81 % at 0, 76 at 0.75, 75 at 1.
+# Of the way from the base to what was learnt. 199 real recordings of a domain's own sentences (10 minutes
+# of fine-tuning), understood in kitchen noise at 9 dB at 0, 0.25, 0.5, 0.75, 1: 42, 44, 46, 47, 47 %; as
+# recorded 76 to 77 % at all. Real voices saying other things: 81 % at 0, 76 at 0.75, 75 at 1.
 TUNED_SHARE = 0.75
 _DONE = "done.json"
 
