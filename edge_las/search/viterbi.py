@@ -18,9 +18,8 @@ from edge_las.search.speller import FloatArray, IntArray
 DoubleArray = npt.NDArray[np.float64]
 
 _FLOOR = -60.0
-# Nodes further (nats) under the best of a frame are given up, and more nodes than this. Orders and sentences
-# with slots at 9 and 12 dB: as many of the right ones are among the best 16 as with 60 and 5000, in a quarter
-# of the time (12 ms of a core).
+# Nodes further (nats) under the best of a frame are given up, and more nodes than this. 800 nodes lost right
+# sentences of 199 templates at 9 dB (51 to 56 % right); a margin of 40 takes twice the time for no more.
 _MARGIN, _MOST_NODES = 25.0, 4000
 # A* looks at so many beginnings for each sentence asked for, then gives what it has.
 _MOST_LOOKS = 400
