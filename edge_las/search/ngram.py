@@ -27,10 +27,12 @@ class FusionConfig:
 
 @dataclass(frozen=True)
 class _Known:
-    """What a model says after a context: log probs (V,), and where its n-grams with a token more are."""
+    """What a model says after a context: log probs (V,), and where its longest n-gram plus a token is."""
 
     log_probs: npt.NDArray[np.float64]
     places: dict[int, int]
+    # After the context without its longest n-gram; None: there is none.
+    shorter: "_Known | None"
 
 
 class NgramScorer:
@@ -41,7 +43,7 @@ class NgramScorer:
         self._weight = weight
         self._start = model.context([sos_id])
         self._longest = max(1, len(model.levels) - 1)
-        self._nothing = _Known(model.log_probs(()), {})
+        self._nothing = _Known(model.log_probs(()), {}, None)
         self._cache: dict[tuple[int, ...], _Known] = {}
 
     def initial_state(self) -> tuple[int, ...]:
@@ -55,13 +57,16 @@ class NgramScorer:
 
     def advance(self, state: tuple[int, ...], token: int) -> tuple[int, ...]:
         """Return the context after token."""
-        found = [token]
-        for length in range(1, min(len(state) + 1, self._longest)):
-            place = self._after(state[:length]).places.get(token)
+        known = self._after(state[: self._longest - 1])
+        places: list[int] = []
+        while known.shorter is not None:
+            place = known.places.get(token)
             if place is None:
-                break
-            found.append(place)
-        return tuple(found)
+                places.clear()  # a longer one is of no use where a shorter is missing
+            else:
+                places.append(place)
+            known = known.shorter
+        return (token, *reversed(places))
 
     def _after(self, context: tuple[int, ...]) -> _Known:
         known = self._cache.get(context)
@@ -71,7 +76,7 @@ class NgramScorer:
             # Many share the shorter contexts: those are looked up once.
             shorter = self._after(context[:-1])
             log_probs, tokens, first = self._model.refine(shorter.log_probs, context)
-            known = _Known(log_probs, dict(zip(tokens.tolist(), itertools.count(first))))
+            known = _Known(log_probs, dict(zip(tokens.tolist(), itertools.count(first))), shorter)
             # Threads share a model's scorer: what is used here must not hang on the cache.
             if len(self._cache) >= _MOST_CONTEXTS:
                 self._cache.clear()

@@ -190,6 +190,18 @@ def test_the_scorer_follows_the_text():
     assert score == pytest.approx(0.5 * expected)
 
 
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("most", [0, 32])
+def test_the_scorer_keeps_the_context_that_the_model_finds(order, most):
+    model = estimate_ngrams(TEXTS, order, VOCABULARY, SOS, EOS, PruneConfig(1, most))
+    scorer = NgramScorer(model, 1.0, SOS)
+    for text in itertools.product([4, 5, 6, 9], repeat=4):
+        state = scorer.initial_state()
+        for size, token in enumerate(text, start=1):
+            state = scorer.advance(state, token)
+            assert state == model.context([SOS, *text[:size]])
+
+
 def test_damaged_models_are_refused():
     level = estimate_ngrams(TEXTS, 2, VOCABULARY, SOS, EOS).levels
     for keys in (level[1].keys[::-1], level[1].keys + 10**6, level[1].keys[:-1]):
