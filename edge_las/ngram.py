@@ -26,7 +26,7 @@ class NgramLevel:
     (0 for single tokens). backoffs weigh what the level below says of tokens that follow no n-gram here.
     """
 
-    keys: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.signedinteger[Any]]
     log_probs: npt.NDArray[np.floating[Any]]
     backoffs: npt.NDArray[np.floating[Any]]
 
@@ -71,7 +71,7 @@ class NgramModel:
         found = [token]
         for level, parent in zip(self.levels[1:-1], context, strict=False):
             key = parent * self.vocabulary + token
-            place = int(level.keys.searchsorted(key))
+            place = int(level.keys.searchsorted(level.keys.dtype.type(key)))
             if place == len(level.keys) or level.keys[place] != key:
                 break
             found.append(place)
@@ -96,7 +96,9 @@ class NgramModel:
         if length == len(self.levels):
             return result, np.zeros(0, dtype=np.int64), 0
         level, start = self.levels[length], parent * self.vocabulary
-        first, last = level.keys.searchsorted((start, start + self.vocabulary)).tolist()
+        # Of the keys' own type, or all of them are converted first.
+        edges = np.array((start, start + self.vocabulary), level.keys.dtype)
+        first, last = level.keys.searchsorted(edges).tolist()
         tokens = level.keys[first:last] - start
         result[tokens] = level.log_probs[first:last]
         return result, tokens, first
@@ -148,16 +150,16 @@ def _read(arrays: Any, names: set[str], tokens: TokenTable) -> NgramModel:
         raise ConfigError(f"has format {version}, this edge-las reads {_FORMAT_VERSION}")
     if not np.array_equal(arrays["tokens"], _fingerprint(tokens)):
         raise ConfigError("was made for other tokens than the model's")
-    return NgramModel(
-        tuple(
-            NgramLevel(
-                np.cumsum(arrays[f"keys_{number}"].astype(np.int64)),
-                arrays[f"log_probs_{number}"].astype(np.float32),
-                arrays[f"backoffs_{number}"].astype(np.float32),
-            )
-            for number in range(1, order + 1)
+    levels: list[NgramLevel] = []
+    for number in range(1, order + 1):
+        keys = np.cumsum(arrays[f"keys_{number}"].astype(np.int64))
+        # A key, and the one after the last, in half the memory where that is enough.
+        most = (len(levels[-1].keys) + 1) * len(levels[0].keys) if levels else len(keys)
+        kind = np.int32 if 0 <= keys.min(initial=0) and max(most, keys.max(initial=0)) < 2**31 else np.int64
+        levels.append(
+            NgramLevel(keys.astype(kind), arrays[f"log_probs_{number}"], arrays[f"backoffs_{number}"])
         )
-    )
+    return NgramModel(tuple(levels))
 
 
 def _fingerprint(tokens: TokenTable) -> npt.NDArray[np.uint8]:
