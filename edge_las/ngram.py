@@ -155,7 +155,7 @@ def _read(arrays: Any, names: set[str], tokens: TokenTable) -> NgramModel:
         keys = np.cumsum(arrays[f"keys_{number}"].astype(np.int64))
         # A key, and the one after the last, in half the memory where that is enough.
         most = (len(levels[-1].keys) + 1) * len(levels[0].keys) if levels else len(keys)
-        kind = np.int32 if 0 <= keys.min(initial=0) and max(most, keys.max(initial=0)) < 2**31 else np.int64
+        kind = np.int32 if keys.min(initial=0) >= 0 and max(most, keys.max(initial=0)) < 2**31 else np.int64
         levels.append(
             NgramLevel(keys.astype(kind), arrays[f"log_probs_{number}"], arrays[f"backoffs_{number}"])
         )
