@@ -44,10 +44,11 @@ class NgramModel:
             raise ConfigError("level 1 of an n-gram model does not hold every token")
         parents = 1
         for number, level in enumerate(self.levels, start=1):
-            sizes = {len(level.keys), len(level.log_probs), len(level.backoffs)}
+            shapes = {level.keys.shape, level.log_probs.shape, level.backoffs.shape}
             most = parents * self.vocabulary
             if (
-                len(sizes) > 1
+                len(shapes) > 1
+                or not (np.isfinite(level.log_probs).all() and np.isfinite(level.backoffs).all())
                 or np.any(np.diff(level.keys) <= 0)
                 or np.any((level.keys < 0) | (level.keys >= most))
             ):
@@ -138,7 +139,7 @@ def load_ngrams(path: str | Path, tokens: TokenTable) -> NgramModel:
         raise ConfigError(f"{path}: {system_reason(error)}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-    except (ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise ConfigError(f"{path}: no n-gram model: {one_line(error)}") from None
 
 

@@ -23,7 +23,7 @@ _BISECTIONS = 40
 class PruneConfig:
     """Which n-grams of three tokens and more stay: none rarer than min_count, at most `most` of all lengths.
 
-    most = 0: any number.
+    Shorter ones stay, be they more than that. most = 0: any number.
     """
 
     min_count: int = 1

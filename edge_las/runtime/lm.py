@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--min-count", type=at_least_one, default=1, metavar="N",
         help="leave out n-grams of three tokens and more that are rarer (default 1)")
     add("--most", type=at_least_one, metavar="N",
-        help="leave out those that tell least until there are no more than so many; half a million take 2 MB "
-        "(default: no limit)")
+        help="leave out those of them that tell least until no more than so many are left in all; half a "
+        "million take 2 MB (default: no limit)")
     # fmt: on
 
 

@@ -180,6 +180,27 @@ def test_texts_without_a_sentence_are_named(model, tmp_path, capsys):
     assert "n-grams of 1 to 3 tokens" in capsys.readouterr().out
 
 
+def test_a_language_model_keeps_what_tells_most(model, tmp_path, capsys):
+    text = tmp_path / "a.txt"
+    text.write_text("one two three four\ntwo four one one\nfour two\none two four\n")
+    options = ["lm", str(text), "--model", model, "--out", str(tmp_path / "lm.npz"), "--order", "4"]
+
+    def counts(*more: str) -> list[int]:
+        assert main([*options, *more]) == 0
+        listed = capsys.readouterr().out.rpartition(": ")[2].partition(" n-grams")[0]
+        return [int(count) for count in listed.split(", ")]
+
+    whole = counts()
+    assert counts("--most", str(sum(whole))) == whole
+    fewer = counts("--most", str(sum(whole) - 4))
+    assert sum(whole[:2]) < sum(fewer) <= sum(whole) - 4
+    # Those of one and two tokens stay whatever the number.
+    assert fewer[:2] == whole[:2] == counts("--most", "1")[:2]
+    with pytest.raises(SystemExit):
+        main([*options, "--most", "0"])
+    assert "argument --most" in capsys.readouterr().err
+
+
 def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])

@@ -30,6 +30,7 @@ def test_a_file_gives_the_same_model_to_half_precision(file):
     model, loaded = estimate(SENTENCES, 5, TOKENS), load_ngrams(file, TOKENS)
     for before, after in zip(model.levels, loaded.levels, strict=True):
         np.testing.assert_array_equal(before.keys, after.keys)
+        assert (after.keys.dtype, after.log_probs.dtype) == (np.int32, np.float16)
         np.testing.assert_allclose(before.log_probs, after.log_probs, rtol=1e-3)
         np.testing.assert_allclose(before.backoffs, after.backoffs, rtol=1e-3, atol=1e-3)
     for text in ("turn on the light", "light the on"):
@@ -68,6 +69,16 @@ def test_what_is_no_model_is_named(file, tmp_path):
     np.savez(damaged, **{**parts, "keys_3": parts["keys_3"] * -1})
     with pytest.raises(ConfigError, match=r"damaged\.npz: level 3 of an n-gram model is damaged"):
         load_ngrams(damaged, TOKENS)
+    for name, wrong in (
+        ("log_probs_3", parts["log_probs_3"].astype(str)),
+        ("log_probs_3", parts["log_probs_3"] * np.nan),
+        ("backoffs_2", parts["backoffs_2"][:, None]),
+        ("keys_3", parts["keys_3"] * 2**40),
+        ("version", np.array(1)),
+    ):
+        np.savez(damaged, **{**parts, name: wrong})
+        with pytest.raises(ConfigError, match=r"damaged\.npz: (level [23] of an|no) n-gram model"):
+            load_ngrams(damaged, TOKENS)
 
 
 def test_sentences_are_needed_and_weights_checked():
