@@ -219,3 +219,7 @@ class Recipe:
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+
+    def __post_init__(self) -> None:
+        if self.loss.teacher_weight > 0.0 and not self.model.teacher_dim:
+            raise ConfigError("loss.teacher_weight is above 0, but model.teacher_dim is 0")

@@ -73,6 +73,14 @@ class Corpus:
         """Give what a teacher made of the clip's corpus, where one has heard it."""
         return self._teachers[clip.corpus]
 
+    def check_teachers(self, dim: int) -> None:
+        """Raise ConfigError naming a corpus of which a teacher says other than `dim` numbers a frame."""
+        for path, teacher in zip(self._paths, self._teachers, strict=True):
+            if teacher is not None and teacher.rows.shape[1] != dim:
+                raise ConfigError(
+                    f"{path}: its teacher has {teacher.rows.shape[1]} dimensions, model.teacher_dim is {dim}"
+                )
+
 
 def write_index(out: Path, rows: Iterable[tuple]) -> None:
     """Write index.tsv, whole or not at all; rows hold FIELDS."""

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edge_las.staging import whole_file
+
 FloatArray = npt.NDArray[np.float32]
 # Rarer classes say little of their mean.
 _LEAST_FRAMES = 60
@@ -52,7 +54,8 @@ class Discriminant:
 
     def save(self, path: Path) -> None:
         """Write it as .npz."""
-        np.savez(path, mean=self.mean, projection=self.projection)
+        with whole_file(path) as file:
+            np.savez(file, mean=self.mean, projection=self.projection)
 
     @classmethod
     def load(cls, path: Path) -> "Discriminant":

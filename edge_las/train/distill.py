@@ -82,22 +82,24 @@ def distill_corpus(folder: Path, teacher: WhisperEncoder, like: Path, dim: int =
     """Write what the teacher makes of a corpus, going on where interrupted; return how many clips it holds.
 
     Its frames are projected on the `dim` directions that best tell apart the phones of the corpus `like`.
-    Raises: ConfigError for a folder without a flat corpus, or where `like` is not aligned.
+    Raises: ConfigError where `like` is not aligned, or what is there of it is another teacher's.
     """
     corpus = Corpus([folder])
     whole = corpus.audio_path(0).with_name(TEACHER_FILE)
     if whole.exists():
         return len(corpus.clips)
-    project = _discriminant(Corpus([like]), like / DISCRIMINANT_FILE, teacher, dim)
+    found = like / DISCRIMINANT_FILE
+    project = _discriminant(Corpus([like]), found, teacher, dim)
     part = whole.with_name(TEACHER_FILE + ".part")
     shape = (-(-corpus.audio_path(0).stat().st_size // 2 // ROW_SAMPLES), project.projection.shape[1])
     rows = np.lib.format.open_memmap(part, "r+" if part.exists() else "w+", np.int8, shape)
     left = [clip for clip in corpus.clips if not _rows(clip, rows).any()]
     with tqdm(total=len(left), unit="clip", mininterval=5) as bar:
         for batch in _batches(left):
-            for clip, encoded in zip(
-                batch, teacher.hear([_wave(corpus, clip) for clip in batch]), strict=True
-            ):
+            heard = teacher.hear([_wave(corpus, clip) for clip in batch])
+            if heard.shape[2] != len(project.mean):
+                raise ConfigError(f"{found}: is of a teacher of {len(project.mean)} dimensions: remove it")
+            for clip, encoded in zip(batch, heard, strict=True):
                 _keep(clip, project(encoded), rows)
             bar.update(len(batch))
     rows.flush()

@@ -59,6 +59,9 @@ class Hearing:
         self.front = LogMel(features).to(self.device)
         noises = [noise.to(self.device) for noise in noises]
         self.augmenter = Augmenter(recipe.augment, noises, features)
+        self.teacher_dim = recipe.model.teacher_dim if recipe.loss.teacher_weight > 0.0 else 0
+        if self.teacher_dim:
+            corpus.check_teachers(self.teacher_dim)
 
     def shares(self, progress: Progress) -> Iterator[Share]:
         """Make this process's share of each step to come; batches don't depend on the number of processes."""
@@ -74,8 +77,9 @@ class Hearing:
                     f"data.batch_seconds is {recipe.data.batch_seconds:g}"
                 )
             temperature = recipe.tokens.sampling_temperature
-            dim = recipe.model.teacher_dim if recipe.loss.teacher_weight > 0.0 else 0
-            dataset = BatchDataset(self.corpus, plan, self.tokens, temperature, (seed, epoch), dim)
+            dataset = BatchDataset(
+                self.corpus, plan, self.tokens, temperature, (seed, epoch), self.teacher_dim
+            )
             mine = [n for n in range(first, usable) if n % world == self.processes.rank]
             parts: list[Heard] = []
             for batch in load_batches(dataset, mine, recipe.data.workers):

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from edge_las.cli import main
 from edge_las.errors import ConfigError, DeviceError
 from edge_las.tokens import TokenTable
 from edge_las.train import distill
 from edge_las.train.alignment import Alignment
 from edge_las.train.augment import Moved
-from edge_las.train.config import DataConfig, LossConfig
+from edge_las.train.config import DataConfig, LossConfig, Recipe
 from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index
 from edge_las.train.data import BatchDataset, plan_epoch
 from edge_las.train.discriminant import Discriminant
@@ -170,6 +171,22 @@ def test_the_loss_sees_only_what_was_heard_and_teaches(folder) -> None:
     assert loss(*heard, nothing)[1][LOSSES.index("teacher")] == 0.0
 
 
+def test_a_teacher_that_does_not_fit_is_named(folder) -> None:
+    class Other(Ramp):
+        def hear(self, waves):
+            return np.zeros((len(waves), 60, 3), np.float32)
+
+    with pytest.raises(ConfigError, match=r"teacher_discriminant\.npz: is of a teacher of 2 dimensions"):
+        distill.distill_corpus(folder, Other(), folder)
+    distill.distill_corpus(folder, Ramp(), folder)
+    corpus = Corpus([folder])
+    corpus.check_teachers(2)
+    with pytest.raises(ConfigError, match="its teacher has 2 dimensions, model.teacher_dim is 96"):
+        corpus.check_teachers(96)
+    with pytest.raises(ConfigError, match=r"teacher_weight is above 0, but model\.teacher_dim is 0"):
+        Recipe("r", loss=LossConfig(teacher_weight=1.0))
+
+
 def test_what_is_missing_is_named(folder, monkeypatch, capsys) -> None:
     (folder / distill.DISCRIMINANT_FILE).unlink()
     with pytest.raises(ConfigError, match="no clip is aligned: edge-las align"):
@@ -177,6 +194,8 @@ def test_what_is_missing_is_named(folder, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
     with pytest.raises(DeviceError, match=r"pip install edge-las\[distill\]"):
         distill.WhisperEncoder("tiny.en")
+    assert main(["distill", str(folder), "--teacher", "tiny.en"]) == 2
+    assert "distilling needs faster-whisper" in capsys.readouterr().err
 
     class Module:
         @staticmethod
@@ -186,3 +205,6 @@ def test_what_is_missing_is_named(folder, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "faster_whisper", Module)
     with pytest.raises(ConfigError, match=r"--teacher tinny.en: Invalid model size"):
         distill.WhisperEncoder("tinny.en")
+    Module.WhisperModel = staticmethod(lambda *_args, **_options: None)
+    assert main(["distill", str(folder / "none"), "--teacher", "tiny.en"]) == 2
+    assert capsys.readouterr().err == f"edge-las: error: {folder}/none/index.tsv: no such file or directory\n"
