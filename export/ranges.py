@@ -1,8 +1,11 @@
 """Ranges of activations, measured once: both engines round by the same steps, so they hear the same."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
+
+from edge_las.errors import ArtifactError
 
 Range = tuple[float, float]  # lowest, highest
 Ranges = Mapping[str, Range]  # by value of the float ONNX graph
@@ -17,7 +20,10 @@ def whole_steps(lowest: float, highest: float) -> Range:
     Each engine's quantizer works out scale and zero point for itself, one in 32 bits and one in 64: of this
     range both make the same. Where the last bit differed, 0.02 % of the Speller's probability
     moved; now a tenth of that.
+    Raises: ArtifactError if the graph gave what is no number.
     """
+    if not math.isfinite(lowest + highest):
+        raise ArtifactError(f"the float graph gave values from {lowest} to {highest}: they can't be rounded")
     lowest, highest = min(lowest, 0.0), max(highest, 0.0)
     if lowest == highest:
         return 0.0, 0.0

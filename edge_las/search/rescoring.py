@@ -76,7 +76,7 @@ def judge_proposals(
 def _spell(
     speller: SpellerStep, config: BeamConfig, sentences: Sequence[Sequence[int]]
 ) -> tuple[DoubleArray, IntArray]:
-    """Give the Speller's log prob of each token, <eos> last and NaN after it, and the frame it looked at."""
+    """Give the Speller's log prob of each token and of <eos>, what follows being void, and its frame."""
     longest = max(map(len, sentences))
     asked = np.full((len(sentences), longest + 1), config.eos_id)
     for row, sentence in enumerate(sentences):

@@ -163,6 +163,21 @@ def test_long_silence_and_no_frames_propose_nothing_said() -> None:
     assert (nothing.tokens, nothing.ctc_log_prob) == ((), 0.0)
 
 
+@pytest.mark.parametrize("only", [BLANK, 1, SOS, EOS])
+def test_a_table_without_letters_and_specials_alone_say_nothing(only: int) -> None:
+    frames = np.full((20, 4), -40.0, dtype=np.float32)
+    frames[:, only] = 0.0
+    search = PrefixSearch(BeamConfig(), 4, [])
+    search.accept(frames)
+    assert [proposal.tokens for proposal in search.proposals(4)] == [()]
+
+
+def test_a_letter_is_heard_through_unknown_ones() -> None:
+    frames = np.full((20, VOCABULARY), -np.inf, dtype=np.float32)
+    frames[::2, 5] = frames[1::2, 1] = 0.0
+    assert [proposal.tokens for proposal in searched(BeamConfig(), [], frames).proposals(4)] == [(5,)]
+
+
 def test_a_frame_that_nothing_passes_is_passed_over() -> None:
     log_probs = random_log_probs(6, 4)
     log_probs[3] = -np.inf

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from edge_las.errors import ArtifactError
 from export.ranges import STEPS, bounded, whole_steps
 
 RANGES = [(-1.0, 1.0), (0.0, 10.3), (0.2, 3.0), (-7.0, -1.0), (-3.3671875, 3.846316337585449), (-1e-3, 80.0)]
@@ -15,6 +16,12 @@ def test_zero_is_a_whole_step_from_the_ends(found: tuple[float, float]) -> None:
     assert step == pytest.approx((held[1] - held[0]) / STEPS, rel=1e-4)
     assert max(abs(lowest - held[0]), abs(highest - held[1])) <= 0.51 * step
     assert whole_steps(lowest, highest) == pytest.approx((lowest, highest), rel=1e-4)
+
+
+@pytest.mark.parametrize("found", [(0.0, float("inf")), (-float("inf"), 1.0), (float("nan"), 1.0)])
+def test_what_is_no_number_is_refused(found: tuple[float, float]) -> None:
+    with pytest.raises(ArtifactError, match="they can't be rounded"):
+        whole_steps(*found)
 
 
 def test_nothing_seen_is_no_range() -> None:
