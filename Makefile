@@ -53,14 +53,13 @@ confidence: .venv/installed
 
 # Before that, `make language-model LITERATURE=FILE` (a sentence a line) gives it one of general English and commands,
 # and fits the weights of the search with it.
-LM_WEIGHT ?= 0.35
 language-model: .venv/installed
 	$(if $(and $(SPEECH),$(LITERATURE)),,$(error make language-model needs SPEECH=DIR and LITERATURE=FILE))
 	mkdir -p $(RESULTS)
 	.venv/bin/python -m edge_las.domain.corpora --literature $(LITERATURE) --out $(RESULTS)/texts.tsv
 	cut -f1 $(RESULTS)/texts.tsv > $(RESULTS)/texts.txt
 	.venv/bin/python -m edge_las lm $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --order 7 --most 500000 \
-		--into $(MODEL) --weight $(LM_WEIGHT)
+		--into $(MODEL)
 	$(MEASURE).tune --model $(MODEL) --speech $(SPEECH_DIR) --lm $(MODEL)/lm.npz --limit 30 --write --json $(RESULTS)/tune.json
 
 model-card: .venv/installed
