@@ -57,9 +57,10 @@ class Trainer:
         self.interrupted = False  # all have agreed to
         self._resume()
         if self.processes.world > 1:
-            alone = recipe.loss.ctc_weight >= 1.0  # the Speller gets no gradients
+            # The Speller beside a Listener that learns alone, and heads without targets, get no gradients.
+            idle = recipe.loss.ctc_weight >= 1.0 or recipe.model != without_heads(recipe.model)
             self.loss = DistributedDataParallel(
-                self.loss, broadcast_buffers=False, find_unused_parameters=alone
+                self.loss, broadcast_buffers=False, find_unused_parameters=idle
             )
 
     def start_from(self, base: str | Path) -> None:

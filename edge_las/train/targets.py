@@ -34,7 +34,7 @@ def make_targets(
 ) -> Targets:
     """Move phones (N, F) and spans (N, U + 1, 2), both by 10 ms of the recording, to encoded frames.
 
-    So is `taught` (N, F', D), which is by ROW_SAMPLES. `hop_samples` is the distance of encoded frames.
+    And `taught` (N, F', D) int8, which is by ROW_SAMPLES. `hop_samples` is the distance of encoded frames.
     """
     middle = (torch.arange(encoded_frames, device=phones.device) + 0.5) * hop_samples
     said = (middle[None] - moved.lead_samples[:, None]) * moved.speed[:, None]

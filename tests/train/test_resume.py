@@ -12,6 +12,7 @@ import torch
 
 from edge_las.errors import ArtifactError, ConfigError
 from edge_las.tokens import TokenTable
+from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.config import OptimConfig, Recipe
 from edge_las.train.loop import Trainer
 from edge_las.train.optim import learning_rate
@@ -126,14 +127,27 @@ def test_another_model_or_damage_is_refused(corpus, whole, tmp_path) -> None:
 def test_fine_tuning_starts_from_the_base(corpus, whole, tmp_path) -> None:
     trainer = Trainer(recipe(**RUN), corpus, TOKENS, tmp_path)
     trainer.start_from(whole[0] / "last")
-    from edge_las.train.checkpoint import load_checkpoint
-
     base, _ = load_checkpoint(whole[0] / "last")
     assert torch.equal(trainer.model.ctc_head.weight, base.ctc_head.weight)
     assert torch.equal(trainer.ema["ctc_head.weight"], base.ctc_head.weight)
     with pytest.raises(ConfigError, match="its model differs"):
         other = recipe(model={"speller": {"hidden": 20}})
         Trainer(other, corpus, TOKENS, tmp_path / "other").start_from(whole[0] / "last")
+
+
+def test_heads_for_training_alone_may_differ_from_the_base(whole, corpus, tmp_path) -> None:
+    trainer = Trainer(
+        recipe(**RUN, model={"phone_head": True, "teacher_dim": 3}), corpus, TOKENS, tmp_path / "more"
+    )
+    own = trainer.model.teacher_head.weight.clone()
+    trainer.start_from(whole[0] / "last")
+    base, _ = load_checkpoint(whole[0] / "last")
+    assert torch.equal(trainer.model.ctc_head.weight, base.ctc_head.weight)
+    assert torch.equal(trainer.model.teacher_head.weight, own)
+    trainer.save("last")
+    fewer = Trainer(recipe(**RUN), corpus, TOKENS, tmp_path / "fewer")
+    fewer.start_from(tmp_path / "more/last")
+    assert torch.equal(fewer.model.ctc_head.weight, base.ctc_head.weight)
 
 
 def test_runs_without_clips_say_so(corpus, tmp_path) -> None:
