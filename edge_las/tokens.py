@@ -167,12 +167,8 @@ class TokenTable:
         noisy = []
         for arcs in lattice:
             noise = (temperature * rng.gumbel(size=len(arcs))).tolist()
-            noisy.append(
-                [
-                    (start, token, score + extra)
-                    for (start, token, score), extra in zip(arcs, noise, strict=True)
-                ]
-            )
+            pairs = zip(arcs, noise, strict=True)
+            noisy.append([(start, token, score + extra) for (start, token, score), extra in pairs])
         return self._best_path(noisy)
 
     def _best_path(self, lattice: list[list[_Arc]]) -> tuple[int, ...]:
