@@ -78,12 +78,13 @@ def _spell(
 ) -> tuple[DoubleArray, IntArray]:
     """Give the Speller's log prob of each token and of <eos>, what follows being void, and its frame."""
     longest = max(map(len, sentences))
-    asked = np.full((len(sentences), longest + 1), config.eos_id)
+    # Engines take tokens of 64 bits, which numpy does not make by itself on a 32-bit board.
+    asked = np.full((len(sentences), longest + 1), config.eos_id, dtype=np.int64)
     for row, sentence in enumerate(sentences):
         asked[row, : len(sentence)] = sentence
     state = speller.initial_state()
     state = {name: np.repeat(array, len(sentences), axis=0) for name, array in state.items()}
-    last = np.full(len(sentences), config.sos_id)
+    last = np.full(len(sentences), config.sos_id, dtype=np.int64)
     spelled, frames = np.empty(asked.shape), np.empty(asked.shape, dtype=np.int64)
     for step in range(longest + 1):
         log_probs, state = speller.step(last, state)
