@@ -26,9 +26,8 @@ from benchmarks.command import (
 )
 from benchmarks.confidence import noise_sounds
 from benchmarks.listening import Sound, listen_to_all
-from benchmarks.output import describe_machine, describe_model
+from benchmarks.output import describe_machine, describe_model, write_search
 from benchmarks.recordings import choose, load_recordings
-from edge_las.artifact import load_manifest, write_manifest
 from edge_las.errors import ConfigError
 from edge_las.grammar import phrases_grammar
 from edge_las.runtime.constraint import alphabet_of
@@ -47,7 +46,7 @@ def understand(recognizer: Recognizer, sound: Sound, words: Sequence[str]) -> Or
     inside = sound.said in words
     if not found.kept:
         return Order(sound.said, inside, "", found.loss, None)
-    judged, evidence = judge_command(setup, grammar, found.kept, sound.heard)
+    judged, evidence = judge_command(setup, grammar, found, sound.heard)
     return Order(sound.said, inside, judged.text, found.loss, evidence)
 
 
@@ -113,9 +112,7 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     tests = acceptance_of(recognizer)
     if options.write:
         tests = fit_acceptance(list(trials.values()), options.most_lost, options.least_rejected)
-        manifest = load_manifest(folder)
-        search = {**manifest.search, **settings_of(tests)}
-        write_manifest(folder, replace(manifest, search=search))
+        write_search(folder, settings_of(tests))
     return {
         "kind": "commands",
         "model": describe_model(folder, recognizer.manifest, recognizer.setup.engine.name),

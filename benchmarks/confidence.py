@@ -4,7 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,8 @@ from benchmarks.logistic import (
     reliability,
 )
 from benchmarks.noise import LENGTHS_S, load_noises, pieces
-from benchmarks.output import describe_machine, describe_model
+from benchmarks.output import describe_machine, describe_model, write_search
 from benchmarks.recordings import choose, load_recordings
-from edge_las.artifact import load_manifest, write_manifest
 from edge_las.errors import ConfigError
 from edge_las.runtime.confidence import Evidence, WordEvidence, names_of
 from edge_las.runtime.recognizer import Recognizer, model_folder
@@ -132,8 +131,7 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     word, measured_word = calibrate("word", WordEvidence, word_rows, np.array([right for _, right in words]))
     settings = {**gates, **text, **word}
     if options.write:
-        manifest = load_manifest(folder)
-        write_manifest(folder, replace(manifest, search={**manifest.search, **settings}))
+        write_search(folder, settings)
     return {
         "kind": "confidence",
         "model": describe_model(folder, recognizer.manifest, recognizer.setup.engine.name),

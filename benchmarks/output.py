@@ -4,11 +4,12 @@ import json
 import os
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge_las import textfiles
-from edge_las.artifact import Manifest, sha256_file
+from edge_las.artifact import Manifest, load_manifest, sha256_file, write_manifest
 from edge_las.errors import ConfigError
 from edge_las.staging import whole_file
 
@@ -23,6 +24,12 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+def write_search(folder: Path, settings: dict[str, Any]) -> None:
+    """Write what was fitted into the `search` of a model's manifest, beside what is there."""
+    manifest = load_manifest(folder)
+    write_manifest(folder, replace(manifest, search={**manifest.search, **settings}))
 
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks.command import Progress, Results, execute, measuring_parser, stopwatch
 from benchmarks.listening import Sound, listen_in_pieces, share, spelled
+from benchmarks.output import write_search
 from benchmarks.recordings import choose, load_recordings
-from edge_las.artifact import load_manifest, write_manifest
 from edge_las.metrics import measure
 from edge_las.ngram import NgramModel, load_ngrams
 from edge_las.runtime.recognizer import Recognizer, model_folder
@@ -138,13 +138,8 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     found = sweep(recognizer, heard, tried.values(), model, progress)
     if options.write:
         best = tried[min(found, key=lambda row: row["mean_wer"])["setting"]]
-        _write(folder, best.changes(base) | ({"lm_weight": best.lm_weight} if model else {}))
+        write_search(folder, best.changes(base) | ({"lm_weight": best.lm_weight} if model else {}))
     return {"kind": "tune", "search": found}
-
-
-def _write(folder: Path, settings: dict[str, Any]) -> None:
-    manifest = load_manifest(folder)
-    write_manifest(folder, replace(manifest, search={**manifest.search, **settings}))
 
 
 def show(results: Results) -> None:
