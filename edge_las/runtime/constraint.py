@@ -59,6 +59,7 @@ class Constrained:
     kept: list[Hypothesis]
     intent: dict[str, Any] | None
     loss: float
+    ctc_log_probs: FloatArray  # (T, V) that they were judged by
 
 
 class Constraint:
@@ -106,8 +107,8 @@ class Constraint:
         """Keep those of some hypotheses that are sentences of the grammar; ctc_log_probs: (T, V)."""
         kept = [item for item in found if item.finished and self.automaton.accepts(self._text(item))]
         if not kept:
-            return Constrained([], None, math.inf)
-        return Constrained(kept, self.meaning(kept[0]), loss_of(kept[0], ctc_log_probs))
+            return Constrained([], None, math.inf, ctc_log_probs)
+        return Constrained(kept, self.meaning(kept[0]), loss_of(kept[0], ctc_log_probs), ctc_log_probs)
 
     def meaning(self, hypothesis: Hypothesis) -> dict[str, Any] | None:
         """Read intent and slots; None where it is no sentence of the grammar."""

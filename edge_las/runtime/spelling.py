@@ -110,11 +110,10 @@ def judge(setup: Setup, hypotheses: Sequence[Hypothesis], heard: Heard) -> Judge
 
 
 def judge_command(
-    setup: Setup, grammar: Constraint, kept: Sequence[Hypothesis], heard: Heard
+    setup: Setup, grammar: Constraint, found: Constrained, heard: Heard
 ) -> tuple[Judged, CommandEvidence]:
     """Gather what speaks for the first of some sentences of a grammar: as a text, and as said at all."""
-    judged = judge(setup, kept, heard)
-    margin = lead(kept, grammar.meaning)
-    log_probs = grammar.sought_in(heard.ctc_log_probs)
-    evidence = command_evidence(judged.placed, judged.evidence, margin, log_probs, setup.silent_ids)
+    judged = judge(setup, found.kept, heard)
+    margin = lead(found.kept, grammar.meaning)
+    evidence = command_evidence(judged.placed, judged.evidence, margin, found.ctc_log_probs, setup.silent_ids)
     return judged, evidence

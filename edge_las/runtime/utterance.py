@@ -127,7 +127,7 @@ class Utterance:
         setup = self._setup
         found = spell_command(setup, grammar, heard, self.duration_s, self._scorers)
         if found.kept and found.loss <= grammar.config.grammar_max_loss:
-            judged, evidence = judge_command(setup, grammar, found.kept, heard)
+            judged, evidence = judge_command(setup, grammar, found, heard)
             if setup.confidence.command(evidence) >= setup.gate.gate_min_command:
                 return self._result(judged, found.kept, found.intent)
         freely = self._free(heard)
