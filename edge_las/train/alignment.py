@@ -40,12 +40,16 @@ class Alignment:
 
     def frame_diphones(self, frames: int) -> npt.NDArray[np.int64]:
         """Number the phone and the one that follows of each of the first `frames` frames, -1 past the end."""
-        kinds, counts = np.array(self.phones, dtype=np.int64).reshape(-1, 2).T
-        pairs = np.repeat(kinds * len(PHONES) + np.append(kinds[1:], 0), counts)[:frames]
-        return np.pad(pairs, (0, frames - len(pairs)), constant_values=-1)
+        kinds = np.array([phone for phone, _ in self.phones], dtype=np.int64)
+        return self._spread(kinds * len(PHONES) + np.append(kinds[1:], 0), frames, -1)
 
     def frame_phones(self, frames: int) -> npt.NDArray[np.uint8]:
         """Give the phone of each of the first `frames` frames, UNKNOWN past the alignment's end."""
-        kinds, counts = np.array(self.phones, dtype=np.int64).reshape(-1, 2).T
-        found = np.repeat(kinds, counts)[:frames].astype(np.uint8)
-        return np.pad(found, (0, frames - len(found)), constant_values=UNKNOWN)
+        kinds = np.array([phone for phone, _ in self.phones], dtype=np.int64)
+        return self._spread(kinds, frames, UNKNOWN).astype(np.uint8)
+
+    def _spread(self, values: npt.NDArray[np.int64], frames: int, beyond: int) -> npt.NDArray[np.int64]:
+        """Give each frame the value of its phone's stretch, and `beyond` past the end."""
+        counts = np.array([count for _, count in self.phones], dtype=np.int64)
+        found = np.repeat(values, counts)[:frames]
+        return np.pad(found, (0, frames - len(found)), constant_values=beyond)

@@ -32,9 +32,9 @@ class Discriminant:
 
         Each direction's variance is the share of it that the classes explain.
         """
-        kinds, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
+        _, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
         common = counts[index] >= _LEAST_FRAMES
-        frames, index = frames[common], np.unique(index[common], return_inverse=True)[1]
+        frames, index = frames[common], index[common]
         mean, spread = frames.mean(axis=0), frames.std(axis=0).clip(1e-6)
         frames = (frames - mean) / spread
         order = np.argsort(index, kind="stable")

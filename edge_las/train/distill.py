@@ -22,6 +22,7 @@ from edge_las.train.teacher import LARGEST, ROW_SAMPLES, SCALE, TEACHER_FILE
 DISCRIMINANT_FILE = "teacher_discriminant.npz"
 DIM = 96
 _WINDOW_SAMPLES = 30 * SAMPLE_RATE  # what the teacher hears at once, at most
+_ROW_FRAMES = ROW_SAMPLES // FRAME_SAMPLES  # the aligner's
 _BATCH_SAMPLES = 60 * SAMPLE_RATE
 # The teacher hears so much silence after each clip.
 _TAIL_SAMPLES = SAMPLE_RATE // 2
@@ -71,7 +72,7 @@ class WhisperEncoder:
     def hear(self, waves: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         """Encode samples at 16 kHz, each at most 30 s: (N, F, D), frame k is of samples 320 k on."""
         extract = self._model.feature_extractor
-        mels = [extract(wave, padding=_TAIL_SAMPLES)[:, : _WINDOW_SAMPLES // 160] for wave in waves]
+        mels = [extract(wave, padding=_TAIL_SAMPLES)[:, : _WINDOW_SAMPLES // FRAME_SAMPLES] for wave in waves]
         frames = max(mel.shape[1] for mel in mels)
         frames += frames % 2
         padded = [np.pad(m, ((0, 0), (0, frames - m.shape[1])), constant_values=m.min()) for m in mels]
@@ -89,7 +90,7 @@ def distill_corpus(folder: Path, teacher: WhisperEncoder, like: Path, dim: int =
     if whole.exists():
         return len(corpus.clips)
     found = like / DISCRIMINANT_FILE
-    project = _discriminant(Corpus([like]), found, teacher, dim)
+    project = Discriminant.load(found) if found.exists() else _discriminant(like, teacher, dim)
     part = whole.with_name(TEACHER_FILE + ".part")
     shape = (-(-corpus.audio_path(0).stat().st_size // 2 // ROW_SAMPLES), project.projection.shape[1])
     rows = np.lib.format.open_memmap(part, "r+" if part.exists() else "w+", np.int8, shape)
@@ -107,22 +108,22 @@ def distill_corpus(folder: Path, teacher: WhisperEncoder, like: Path, dim: int =
     return len(corpus.clips)
 
 
-def _discriminant(corpus: Corpus, path: Path, teacher: WhisperEncoder, dim: int) -> Discriminant:
-    """Read the projection, or find it from a sample of clips and write it."""
-    if not path.exists():
-        aligned = [clip for clip in corpus.clips if corpus.alignment(clip) is not None]
-        if not aligned:
-            raise ConfigError(f"{path.parent}: no clip is aligned: edge-las align {path.parent}")
-        frames, classes = [], []
-        for clip in tqdm(aligned[:: -(-len(aligned) // _SAMPLE_CLIPS)], "sample", unit="clip", mininterval=5):
-            alignment, encoded = corpus.alignment(clip), teacher.hear([_wave(corpus, clip)])[0]
-            assert alignment is not None
-            said = alignment.frame_diphones(len(encoded) * ROW_SAMPLES // FRAME_SAMPLES)
-            said = said[ROW_SAMPLES // FRAME_SAMPLES // 2 :: ROW_SAMPLES // FRAME_SAMPLES]
-            frames.append(encoded[: len(said)][said >= 0])
-            classes.append(said[said >= 0])
-        Discriminant.fit(np.concatenate(frames), np.concatenate(classes), dim).save(path)
-    return Discriminant.load(path)
+def _discriminant(like: Path, teacher: WhisperEncoder, dim: int) -> Discriminant:
+    """Find the projection from a sample of an aligned corpus's clips, and write it."""
+    corpus = Corpus([like])
+    aligned = [(clip, when) for clip in corpus.clips if (when := corpus.alignment(clip)) is not None]
+    if not aligned:
+        raise ConfigError(f"{like}: no clip is aligned: edge-las align {like}")
+    sample = aligned[:: -(-len(aligned) // _SAMPLE_CLIPS)]
+    frames, classes = [], []
+    for clip, alignment in tqdm(sample, "sample", unit="clip", mininterval=5):
+        encoded = teacher.hear([_wave(corpus, clip)])[0]
+        said = alignment.frame_diphones(len(encoded) * _ROW_FRAMES)[_ROW_FRAMES // 2 :: _ROW_FRAMES]
+        frames.append(encoded[: len(said)][said >= 0])
+        classes.append(said[said >= 0])
+    found = Discriminant.fit(np.concatenate(frames), np.concatenate(classes), dim)
+    found.save(like / DISCRIMINANT_FILE)
+    return found
 
 
 def _batches(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
