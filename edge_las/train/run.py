@@ -20,6 +20,7 @@ from edge_las.train.decode import open_corpus
 from edge_las.train.loop import Trainer
 from edge_las.train.processes import FirstAlone, join_processes, leave_processes
 from edge_las.train.progress import Progress
+from edge_las.train.record import write_record
 from edge_las.train.subwords import train_tokens
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -59,7 +60,7 @@ def train(
     cache: str | Path | None = None,
     base: str | None = None,
 ) -> Progress:
-    """Run a recipe on folders of speech; `out`/best and `out`/last are its checkpoints.
+    """Run a recipe on folders of speech; `out` gets checkpoints `best` and `last`, and what made them.
 
     Raises: KeyboardInterrupt after Ctrl-C or SIGTERM, when all is saved.
     """
@@ -72,6 +73,9 @@ def train(
         trainer = Trainer(recipe, corpus, tokens, out, noises)
         if base is not None:
             trainer.start_from(base)
+        if trainer.processes.first:
+            heard = (corpus.clips[i] for i in training_clips(corpus, recipe.data))
+            write_record(out, recipe, heard, noise, base)
         try:
             progress = trainer.run()
         finally:

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from edge_las.config import from_dict
+from edge_las.config import from_dict, to_dict
 from edge_las.features import FloatArray
 from edge_las.train.config import Recipe
 from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index
+from edge_las.train.record import to_toml
 
 LETTERS = "abcdefgh"
 MODEL = {
@@ -102,23 +103,6 @@ def recipe(**sections: dict) -> Recipe:
 
 
 def toml(made: Recipe, path: Path) -> Path:
-    """Write what differs from the defaults in `recipe()` as a file."""
-    from edge_las.config import to_dict
-
-    lines = [f'name = "{made.name}"']
-    values = to_dict(made)
-    for section in ("model", "tokens", "data", "augment", "loss", "optim", "loop"):
-        lines += _table(section, values[section])
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    """Write a recipe as a file."""
+    path.write_text("\n".join(to_toml(to_dict(made))) + "\n", encoding="utf-8")
     return path
-
-
-def _table(name: str, values: dict) -> list[str]:
-    lines, inner = [f"[{name}]"], []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            inner += _table(f"{name}.{key}", value)
-        else:
-            shown = str(value).lower() if isinstance(value, bool) else repr(value)
-            lines.append(f"{key} = {shown}")
-    return lines + inner

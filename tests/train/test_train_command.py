@@ -1,7 +1,10 @@
 """`edge-las train` as a user runs it."""
 
+import json
+
 from edge_las.cli import main
 from edge_las.train.checkpoint import load_checkpoint
+from edge_las.train.run import load_recipe
 from tests.train.synthetic import flat_corpus, recordings
 
 
@@ -13,6 +16,10 @@ def test_smoke(tmp_path, capsys) -> None:
     model, tokens = load_checkpoint(out / "best")
     assert model.num_tokens == len(tokens)
     assert list((out / "log").glob("events*")) and (out / "last/state.json").exists()
+    recipe = load_recipe(str(out / "recipe.toml"))
+    assert recipe == load_recipe("smoke", ["data.batch_seconds=6"])
+    inputs = json.loads((out / "inputs.json").read_text())
+    assert inputs["hours"].keys() == {"tones"} and inputs["base"] is None and inputs["noise"] is None
 
 
 def test_errors_are_one_line_and_status_2(tmp_path, capsys) -> None:

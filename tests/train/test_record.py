@@ -1,0 +1,30 @@
+"""What a run leaves about itself runs again."""
+
+import json
+import tomllib
+
+from edge_las.train.corpus import Clip
+from edge_las.train.record import to_toml, write_record
+from edge_las.train.run import load_recipe
+from tests.train.synthetic import recipe
+
+
+def clip(dataset: str, seconds: float) -> Clip:
+    return Clip("c", 0, 0, round(16000 * seconds), dataset, "s", "train", "a text")
+
+
+def test_any_values_come_back_from_toml() -> None:
+    values = {"a": 1e-05, "b c": [1, 2.5], "é\"\\": True, "t": {"x": "two\nlines", "u.v": {}, "w": {"k": []}}}
+    assert tomllib.loads("\n".join(to_toml(values))) == values
+
+
+def test_the_recipe_comes_back_and_hours_are_counted_by_data_set(tmp_path) -> None:
+    made = recipe(data={"repeat": {"my words": 2.5}, "exclude_words": ["don't"]}, model={"teacher_dim": 4})
+    heard = [clip("words", 1800.0), clip("books", 360.0), clip("words", 900.0)]
+    write_record(tmp_path, made, heard, tmp_path / "noise", "models/base")
+    assert load_recipe(str(tmp_path / "recipe.toml")) == made
+    assert json.loads((tmp_path / "inputs.json").read_text()) == {
+        "hours": {"books": 0.1, "words": 0.75},
+        "noise": str(tmp_path / "noise"),
+        "base": "models/base",
+    }
