@@ -1,4 +1,4 @@
-"""The compact Listener's training pass for CPUs: the same sums as `listener.py`, in half the time.
+"""The compact Listener's compiled training pass: the same sums as `listener.py`, in half the time on a CPU.
 
 Frames lie (N, T, C), so that pointwise convolutions are matrix products without reordering; what lies between
 them is fused by TorchInductor (needs a C++ compiler); a depthwise convolution's gradients are a second
@@ -29,12 +29,7 @@ class CompiledPass:
     """What `CompactListener.forward` computes in training, and the intermediate layer."""
 
     def __init__(self, listener: CompactListener) -> None:
-        """Take a Listener whose parts are used as they are.
-
-        Raises: ConfigError for a Listener with dropout, which this pass leaves out.
-        """
-        if any(block.dropout.p > 0 for block in _blocks([*listener.stem, *listener.blocks])):
-            raise ConfigError("optim.compiled and model.compact.dropout above 0 don't go together")
+        """Take a Listener whose parts are used as they are."""
         self._listener = listener
 
     def __call__(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -74,9 +69,10 @@ def compile_training(model: LasModel) -> None:
     """
     if not isinstance(model.listener, CompactListener):
         raise ConfigError("optim.compiled is for the compact Listener only")
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
+    cpu = next(model.parameters()).device.type == "cpu"
+    if cpu and shutil.which(os.environ.get("CXX", "g++")) is None:
         raise ConfigError("optim.compiled needs a C++ compiler: install g++, or set CXX to yours")
-    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+    if cpu and not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
         raise ConfigError("optim.compiled needs Python's headers: install python3-dev")
     model.listener.training_pass = CompiledPass(model.listener)
     model.speller.training_pass = functools.partial(compiled_speller.teacher_forced, model.speller)
@@ -127,7 +123,8 @@ def _block(block: SeparableBlock, x: Tensor, mask: tuple[Tensor, Tensor]) -> Ten
     for frames in (y, delayed, mask[0]):
         _vary(frames)
     parameters = [p for norm in norms for p in (norm.weight, norm.bias)]
-    x, *statistics = _fused(y, delayed, *mask, block.widen.weight, block.narrow.weight, *parameters)
+    weights = (block.widen.weight, block.narrow.weight)
+    x, *statistics = _fused(block.dropout.p, y, delayed, *mask, *weights, *parameters)
     for norm, mean, var in zip(norms, statistics[::2], statistics[1::2], strict=True):
         norm.gather(mean, var)
     return x
@@ -152,7 +149,14 @@ def _normalize(
 
 @torch.compile
 def _fused(
-    y: Tensor, delayed: Tensor, mask: Tensor, count: Tensor, widen: Tensor, narrow: Tensor, *norms: Tensor
+    dropout: float,
+    y: Tensor,
+    delayed: Tensor,
+    mask: Tensor,
+    count: Tensor,
+    widen: Tensor,
+    narrow: Tensor,
+    *norms: Tensor,
 ) -> tuple[Tensor, ...]:
     """All of a block after its depthwise convolution; also the statistics of its normalisations."""
     y, *first = _normalize(y, mask, count, *norms[:2])
@@ -160,6 +164,7 @@ def _fused(
     y, *second = _normalize(y, mask, count, *norms[2:4])
     y = F.linear(F.relu(y).bfloat16(), narrow[:, :, 0].bfloat16())
     y, *third = _normalize(y, mask, count, *norms[4:])
+    y = F.dropout(y, dropout)
     return (delayed + y).bfloat16(), *first, *second, *third
 
 
@@ -182,10 +187,20 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _convolve(x: Tensor, kernel: Tensor) -> Tensor:
+    if x.device.type == "cuda":
+        return _convolve_by_sums(x, kernel)
     # As an image of one row with channels last, which has the fast path.
     image = x.transpose(1, 2)[:, :, None]
     y = F.conv2d(image, kernel[:, :, None].to(x.dtype), groups=kernel.shape[0])
     return y[:, :, 0].transpose(1, 2)
+
+
+@torch.compile
+def _convolve_by_sums(x: Tensor, kernel: Tensor) -> Tensor:
+    size = kernel.shape[2]
+    frames = x.shape[1] - size + 1
+    wide = sum(x[:, k : k + frames].float() * kernel[:, 0, k] for k in range(size))
+    return torch.as_tensor(wide).to(x.dtype)
 
 
 @torch.compile

@@ -109,6 +109,9 @@ class DataConfig:
     join_probability: float = 0.5
     join_below_seconds: float = 2.0
     join_max_clips: int = 7
+    # Clips that are longer are replaced with this probability by phrases of the same voice, out of several
+    # clips, where a corpus has been aligned (edge-las align).
+    splice_probability: float = 0.0
     # In this many first epochs only clips below `easy_below_seconds` are heard, one by one: CTC stays at
     # chance for very long on sentences, and leaves it within minutes on single words (docs/notes.md).
     easy_epochs: int = 0

@@ -64,6 +64,10 @@ class Corpus:
             self._audio[clip.corpus] = np.memmap(self._paths[clip.corpus] / AUDIO_FILE, np.int16, "r")
         return self._audio[clip.corpus][clip.offset_samples : clip.offset_samples + clip.num_samples]
 
+    def aligned(self, clip: Clip) -> bool:
+        """Whether it is known when each phone and each word of the clip is said."""
+        return clip.id in self._alignments[clip.corpus]
+
     def alignment(self, clip: Clip) -> Alignment | None:
         """Give when the clip's phones and words are said, where its corpus has been aligned."""
         columns = self._alignments[clip.corpus].get(clip.id)

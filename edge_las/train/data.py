@@ -15,7 +15,7 @@ from edge_las.tokens import TokenTable
 from edge_las.train.alignment import UNKNOWN
 from edge_las.train.config import DataConfig
 from edge_las.train.corpus import SAMPLE_RATE, Clip, Corpus
-from edge_las.train.utterances import join_clips, token_spans
+from edge_las.train.utterances import Utterance, by_voice, join_clips, splice, token_spans
 
 T = TypeVar("T")
 Item = tuple[int, ...]  # clips that are heard one after the other
@@ -142,16 +142,21 @@ class BatchDataset(Dataset):
         temperature: float,
         seed: tuple[int, ...],
         teacher_dim: int = 0,
+        splicing: DataConfig | None = None,
     ) -> None:
+        """Take a plan's batches; where `splicing` says so, phrases are heard in place of clips."""
         self._corpus, self._plan, self._tokens = corpus, plan, tokens
         self._temperature, self._seed, self._teacher_dim = temperature, seed, teacher_dim
+        self._splicing = splicing if splicing is not None and splicing.splice_probability > 0.0 else None
+        if self._splicing is not None:
+            self._voices = by_voice(corpus, sorted({i for items in plan for item in items for i in item}))
 
     def __len__(self) -> int:
         return len(self._plan)
 
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([*self._seed, number])
-        heard = [join_clips(self._corpus, item, rng, self._teacher_dim) for item in self._plan[number]]
+        heard = [self._utterance(item, rng) for item in self._plan[number]]
         waves, texts = [u.wave for u in heard], tuple(u.text for u in heard)
         ids = [self._tokens.sample(text, rng, self._temperature) for text in texts]
         spans = [token_spans(self._tokens, row, u) for row, u in zip(ids, heard, strict=True)]
@@ -165,6 +170,14 @@ class BatchDataset(Dataset):
             _pad([torch.from_numpy(u.taught) for u in heard]),
             texts,
         )
+
+    def _utterance(self, item: Item, rng: np.random.Generator) -> Utterance:
+        config, first = self._splicing, self._corpus.clips[item[0]]
+        if config is not None and len(item) == 1 and first.seconds >= config.join_below_seconds:
+            clips = self._voices.get((first.dataset, first.speaker), [])
+            if len(clips) > 1 and rng.random() < config.splice_probability:
+                return splice(self._corpus, clips, first.seconds, rng, self._teacher_dim)
+        return join_clips(self._corpus, item, rng, self._teacher_dim)
 
 
 def load_batches(dataset: BatchDataset, numbers: Sequence[int], workers: int) -> Iterator[Batch]:

@@ -78,7 +78,7 @@ class Hearing:
                 )
             temperature = recipe.tokens.sampling_temperature
             dataset = BatchDataset(
-                self.corpus, plan, self.tokens, temperature, (seed, epoch), self.teacher_dim
+                self.corpus, plan, self.tokens, temperature, (seed, epoch), self.teacher_dim, recipe.data
             )
             mine = [n for n in range(first, usable) if n % world == self.processes.rank]
             parts: list[Heard] = []

@@ -44,7 +44,7 @@ class Trainer:
         torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
         torch.manual_seed(recipe.loop.seed)
         self.model = LasModel(recipe.model, len(tokens)).to(self.device)
-        if recipe.optim.compiled and self.device.type == "cpu":
+        if recipe.optim.compiled:
             compile_training(self.model)
         self.int8 = simulate_int8(self.model, recipe.optim.quantize_aware)
         self.loss: nn.Module = JointLoss(self.model, recipe.loss)
@@ -200,10 +200,11 @@ class Trainer:
             now = {name: w.clone() for name, w in self.model.state_dict().items()}
             self.model.eval().load_state_dict(self.ema)
             with self.int8():
-                error_rates = evaluate(self.model, self.tokens, self.corpus, self._dev_clips)
+                spells = self.recipe.loss.ctc_weight < 1.0
+                error_rates = evaluate(self.model, self.tokens, self.corpus, self._dev_clips, spells)
             self.model.load_state_dict(now)
             log.evaluation(error_rates)
-            mean = error_rates["mean"]
+            mean = error_rates.mean
         if self.progress.judge(self.processes.from_first(mean)):
             self.save("best")
 

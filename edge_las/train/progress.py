@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from edge_las.errors import ArtifactError
+from edge_las.train.evaluate import ErrorRates
 
 
 @dataclass
@@ -76,13 +77,18 @@ class RunLog:
         shown = " ".join(f"{name} {value:.3f}" for name, value in values.items())
         self._bar.set_postfix_str(f"{shown} epoch {progress.epoch} {progress.speed:.0f} h/h", refresh=False)
 
-    def evaluation(self, error_rates: Mapping[str, float]) -> None:
+    def evaluation(self, error_rates: ErrorRates) -> None:
         """Report word error rates in percent."""
         if self._log is None:
             return
-        for name, value in error_rates.items():
-            self._log.add_scalar(f"dev_wer/{name}", value, self._progress.step)
-        shown = " ".join(f"{name} {value:.1f}" for name, value in error_rates.items())
+        scalars = error_rates.scalars() | {"audio_hours": self._progress.audio_hours}
+        for name, value in scalars.items():
+            self._log.add_scalar(name, value, self._progress.step)
+        shown = " ".join(
+            f"{name.removeprefix('dev_wer/')} {value:.1f}"
+            for name, value in scalars.items()
+            if name.startswith("dev_wer/")
+        )
         self._bar.write(f"step {self._progress.step} dev WER {shown}")
 
     def close(self) -> None:

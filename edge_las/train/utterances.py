@@ -1,6 +1,6 @@
-"""What is heard at once: a clip or several joined, with all that is known of when and how it was said."""
+"""What is heard at once: clips one after the other, or phrases, with all that is known of how they were said."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,16 @@ from edge_las.train.teacher import ROW_SAMPLES
 
 # Fewest and most seconds of pause between joined clips; below zero would cut trimmed clips.
 _JOIN_PAUSE_S = (0.02, 0.45)
+# Most words of a phrase that is taken over into a spliced utterance, and how its cut edges are softened.
+_PHRASE_WORDS = 4
+_FADE_SAMPLES = 48
+
+Voice = tuple[str, str]  # data set, speaker
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One clip, or several joined."""
+    """One clip, or several joined, or phrases of several."""
 
     wave: np.ndarray  # (S,) int16
     text: str
@@ -25,42 +30,114 @@ class Utterance:
     taught: np.ndarray  # (F', D) int8, by ROW_SAMPLES
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a clip, in frames of 10 ms, and what is said in it."""
+
+    clip: int
+    begin: int
+    end: int
+    text: tuple[str, ...]
+    phones: np.ndarray  # (end - begin,) uint8
+    words: list[tuple[int, int]]  # first frame of the clip (negative = unknown) and frames of each word
+
+
 def join_clips(
     corpus: Corpus, item: Sequence[int], rng: np.random.Generator, teacher_dim: int = 0
 ) -> Utterance:
     """Put clips of a corpus one after the other, with pauses between them."""
+    pauses = [round(rng.uniform(*_JOIN_PAUSE_S) * SAMPLE_RATE / FRAME_SAMPLES) for _ in item[1:]]
+    return _lay(corpus, [_whole(corpus, i) for i in item], pauses, teacher_dim)
+
+
+def splice(
+    corpus: Corpus, clips: Sequence[int], seconds: float, rng: np.random.Generator, teacher_dim: int = 0
+) -> Utterance:
+    """Put random phrases of aligned clips of one voice together, to about `seconds`.
+
+    Words lose the company they were always heard in (Lam et al. 2021, arXiv:2104.01393).
+    """
+    wanted = round(seconds * SAMPLE_RATE / FRAME_SAMPLES)
+    pieces: list[Piece] = []
+    while wanted > 0:
+        pieces.append(_phrase(_whole(corpus, int(rng.choice(clips))), rng))
+        wanted -= pieces[-1].end - pieces[-1].begin
+    return _lay(corpus, pieces, [0] * (len(pieces) - 1), teacher_dim)
+
+
+def by_voice(corpus: Corpus, clips: Sequence[int]) -> Mapping[Voice, list[int]]:
+    """List the clips of each voice whose words are all known to lie somewhere."""
+    found: dict[Voice, list[int]] = {}
+    for i in clips:
+        if corpus.aligned(corpus.clips[i]):
+            found.setdefault((corpus.clips[i].dataset, corpus.clips[i].speaker), []).append(i)
+    return found
+
+
+def _whole(corpus: Corpus, number: int) -> Piece:
+    clip, alignment = corpus.clips[number], corpus.alignment(corpus.clips[number])
+    frames, text = clip.num_samples // FRAME_SAMPLES, tuple(clip.text.split())
+    if alignment is None:
+        return Piece(number, 0, frames, text, np.full(frames, UNKNOWN, np.uint8), [(-1, 0)] * len(text))
+    return Piece(number, 0, frames, text, alignment.frame_phones(frames), list(alignment.words))
+
+
+def _phrase(whole: Piece, rng: np.random.Generator) -> Piece:
+    """Cut a few words out of a clip, at the middle of the pauses around them."""
+    count = len(whole.words)
+    first = int(rng.integers(count))
+    last = min(count, first + int(rng.integers(1, _PHRASE_WORDS + 1)))
+    ends = [begin + frames for begin, frames in whole.words]
+    begin = 0 if first == 0 else (ends[first - 1] + whole.words[first][0]) // 2
+    end = whole.end if last == count else (ends[last - 1] + whole.words[last][0]) // 2
+    begin, end = min(begin, whole.end - 1), max(begin + 1, min(end, whole.end))
+    phones, words = whole.phones[begin:end], whole.words[first:last]
+    return Piece(whole.clip, begin, end, whole.text[first:last], phones, words)
+
+
+def _lay(corpus: Corpus, pieces: Sequence[Piece], pauses: Sequence[int], teacher_dim: int) -> Utterance:
+    """Lay pieces one after the other; after all but the last there is a pause, in frames."""
     waves: list[np.ndarray] = []
     phones: list[np.ndarray] = []
     words: list[tuple[int, int]] = []
     begins: list[int] = []
-    for i in item:
-        clip, alignment = corpus.clips[i], corpus.alignment(corpus.clips[i])
-        if waves:
-            pause = round(rng.uniform(*_JOIN_PAUSE_S) * SAMPLE_RATE / FRAME_SAMPLES)
+    at = 0
+    for piece, pause in zip(pieces, [*pauses, 0], strict=True):
+        begins.append(at)
+        waves.append(_cut(corpus, piece))
+        phones.append(piece.phones)
+        words += [(first if first < 0 else at + first - piece.begin, n) for first, n in piece.words]
+        if pause:
             waves.append(np.zeros(pause * FRAME_SAMPLES, np.int16))
             phones.append(np.zeros(pause, np.uint8))  # silence
-        begin, frames = sum(map(len, phones)), clip.num_samples // FRAME_SAMPLES
-        begins.append(begin)
-        waves.append(corpus.samples(clip)[: frames * FRAME_SAMPLES])
-        if alignment is None:
-            phones.append(np.full(frames, UNKNOWN, np.uint8))
-            words += [(-1, 0)] * len(clip.text.split())
-        else:
-            phones.append(alignment.frame_phones(frames))
-            words += [(begin + first, count) for first, count in alignment.words]
-    wave = np.concatenate(waves)
-    taught = np.zeros((-(-len(wave) // ROW_SAMPLES), teacher_dim), np.int8)
+        at += piece.end - piece.begin + pause
+    taught = np.zeros((-(-at * FRAME_SAMPLES // ROW_SAMPLES), teacher_dim), np.int8)
     if teacher_dim:
-        _lay_taught(corpus, item, begins, taught)
-    text = " ".join(corpus.clips[i].text for i in item)
-    return Utterance(wave, text, np.concatenate(phones), words, taught)
+        _lay_taught(corpus, pieces, begins, taught)
+    text = " ".join(word for piece in pieces for word in piece.text)
+    return Utterance(np.concatenate(waves), text, np.concatenate(phones), words, taught)
 
 
-def _lay_taught(corpus: Corpus, item: Sequence[int], begins: list[int], taught: np.ndarray) -> None:
-    for i, begin in zip(item, begins, strict=True):
-        clip = corpus.clips[i]
+def _cut(corpus: Corpus, piece: Piece) -> np.ndarray:
+    clip = corpus.clips[piece.clip]
+    wave = corpus.samples(clip)[piece.begin * FRAME_SAMPLES : piece.end * FRAME_SAMPLES]
+    inner = (piece.begin > 0, piece.end * FRAME_SAMPLES + FRAME_SAMPLES <= clip.num_samples)
+    if any(inner) and len(wave) > 2 * _FADE_SAMPLES:
+        wave, ramp = wave.copy(), np.linspace(0.0, 1.0, _FADE_SAMPLES, dtype=np.float32)
+        if inner[0]:
+            wave[:_FADE_SAMPLES] = wave[:_FADE_SAMPLES] * ramp
+        if inner[1]:
+            wave[-_FADE_SAMPLES:] = wave[-_FADE_SAMPLES:] * ramp[::-1]
+    return wave
+
+
+def _lay_taught(corpus: Corpus, pieces: Sequence[Piece], begins: list[int], taught: np.ndarray) -> None:
+    for piece, at in zip(pieces, begins, strict=True):
+        clip = corpus.clips[piece.clip]
         if (teacher := corpus.teacher(clip)) is not None:
-            teacher.lay(taught, begin * FRAME_SAMPLES, clip.offset_samples, clip.num_samples)
+            offset = clip.offset_samples + piece.begin * FRAME_SAMPLES
+            end = min(piece.end * FRAME_SAMPLES, clip.num_samples)
+            teacher.lay(taught, at * FRAME_SAMPLES, offset, end - piece.begin * FRAME_SAMPLES)
 
 
 def token_spans(tokens: TokenTable, ids: Sequence[int], utterance: Utterance) -> np.ndarray:

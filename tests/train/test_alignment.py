@@ -54,6 +54,36 @@ def test_batches_hold_what_is_aligned_and_mark_the_rest(corpus: Corpus) -> None:
     assert (batch.spans[go] < 0).all()
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_spliced_phrases_keep_their_sound_text_and_times(tmp_path, number: int) -> None:
+    # Each word of each clip sounds like a number of its own: 100 * (clip + 1) + its place.
+    texts = ("one two three four five six", "seven eight nine ten eleven twelve")
+    words = [(20 + 30 * k, 20) for k in range(6)]
+    wave = np.zeros((2, 32_000), np.int16)
+    for clip in range(2):
+        for k, (first, frames) in enumerate(words):
+            wave[clip, first * 160 : (first + frames) * 160] = 100 * (clip + 1) + k
+    wave.tofile(tmp_path / AUDIO_FILE)
+    rows = [(f"c{i}", 32_000 * i, 32_000, "read", "s", "train", text) for i, text in enumerate(texts)]
+    write_index(tmp_path, rows)
+    phones, columns = Alignment(((0, 100), (1, 100)), tuple(words)).columns()
+    lines = "".join(f"c{i}\t{phones}\t{columns}\n" for i in range(2))
+    (tmp_path / "align.tsv").write_text("id\tphones\twords\n" + lines)
+    corpus, tokens = Corpus([tmp_path]), TokenTable.characters()
+    config = DataConfig(splice_probability=1.0)
+    batch = BatchDataset(corpus, [[(0,), (1,)]], tokens, 0.0, (1, number), 0, config)[0]
+    known = {word: 100 * (i + 1) + k for i, text in enumerate(texts) for k, word in enumerate(text.split())}
+    for row, text in enumerate(batch.texts):
+        assert text not in texts
+        ids = batch.tokens[row, : int(batch.token_lengths[row])].tolist()
+        for word, first, last in tokens.words(ids):
+            begin, end = (int(batch.spans[row, k, side]) for k, side in ((first, 0), (last - 1, 1)))
+            assert end - begin == 20
+            heard = batch.samples[row, begin * 160 : end * 160]
+            assert (heard == known[word]).all()
+        assert int(batch.lengths[row]) >= 32_000 - 6 * 160
+
+
 def test_joined_clips_keep_their_times(corpus: Corpus) -> None:
     data = BatchDataset(corpus, [[(1, 0)]], TokenTable.characters(), 0.0, (1, 0))[0]
     begin = int((data.phones[0] == PHONES.index("AO")).nonzero()[0])

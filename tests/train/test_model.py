@@ -11,7 +11,7 @@ from edge_las.features import FeatureConfig, log_mel
 from edge_las.tokens import TokenTable
 from edge_las.train.blocks import frame_mask
 from edge_las.train.config import ModelConfig
-from edge_las.train.evaluate import ctc_greedy, greedy
+from edge_las.train.evaluate import best_path, greedy
 from edge_las.train.frontend import LogMel
 from edge_las.train.listener import CompactListener
 from edge_las.train.model import LasModel, count_parameters
@@ -125,7 +125,12 @@ def test_speller_stepping_equals_teacher_forcing() -> None:
 def test_greedy_search_batched_equals_single() -> None:
     model, _ = tiny_model()
     features, lengths = batch(extra=30)
-    for search in (greedy, ctc_greedy):
+
+    def ctc(model: LasModel, features: torch.Tensor, lengths: torch.Tensor) -> list[list[int]]:
+        encoded, counts = model.listener(features, lengths)
+        return best_path(model.ctc_log_probs(encoded), counts)
+
+    for search in (greedy, ctc):
         together = search(model, features, lengths)
         for row, length in enumerate(lengths.tolist()):
             assert search(model, features[row : row + 1, :length], lengths[row : row + 1]) == [together[row]]
