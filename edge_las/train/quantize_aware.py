@@ -1,25 +1,33 @@
 """Quantization-aware fine-tuning: training computes with the int8 values that the export will.
 
-Weights have a scale for each row, symmetric; activations one range, asymmetric. Gradients go straight
-through the rounding. The float weights stay what is trained and saved; nothing of this is exported.
+Weights have a scale for each row, symmetric; activations one range, asymmetric. What the export leaves in
+float (`export/quantize.py`, its plans) is float here. Gradients go straight through the rounding. The float
+weights stay what is trained and saved; nothing of this is exported.
 Source: Jacob et al. 2018 (arXiv:1712.05877), section 3.
 """
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge_las.errors import ConfigError
+from edge_las.train.attention import Attention
 from edge_las.train.blocks import SeparableBlock
 from edge_las.train.listener import CompactListener
 from edge_las.train.model import TRAINING_HEADS, LasModel
+from edge_las.train.speller import Speller
 
 # How far a step moves the ranges, as in the normalisations; the first steps are averaged.
 _MOMENTUM = 0.02
+# As the export bounds them.
+_GATES_BOUND = 8.0
+_FLOAT_LAYERS = ("ctc_head", "speller.out", *TRAINING_HEADS)
 _TINY = 1e-12  # a scale must not be zero
 
 Simulation = Callable[[], contextlib.AbstractContextManager[None]]
@@ -47,30 +55,34 @@ def round_activation(x: Tensor, bounds: Tensor) -> Tensor:
 
 
 class Range(nn.Module):
-    """The range of one activation; it moves once for each optimiser step, by the mean of its batches' ranges.
+    """The range of one activation; it moves once for each optimiser step, by all that passed since the last.
 
     Its buffers are in no state dict: a checkpoint is the same with it and without.
     """
 
     known: Tensor
     pending: Tensor
+    _outward: Tensor
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, like: Tensor, bound: float = math.inf) -> None:
+        """Make one on the device of `like`, that never reaches further from zero than `bound`."""
         super().__init__()
-        # Lowest, highest, steps; and sums since the last commit: lowest, highest, batches.
-        self.register_buffer("known", torch.zeros(3, device=device), persistent=False)
-        self.register_buffer("pending", torch.zeros(3, device=device), persistent=False)
+        self._bound = bound
+        # Lowest, highest, steps; and since the last commit: the depth below zero, the highest, 1 if anything.
+        self.register_buffer("known", like.new_zeros(3, dtype=torch.float32), persistent=False)
+        self.register_buffer("pending", like.new_zeros(3, dtype=torch.float32), persistent=False)
+        self.register_buffer("_outward", like.new_tensor([-1.0, 1.0]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Round x; before the first commit by its own range."""
-        own = torch.stack(torch.aminmax(x.detach())).float()
+        own = torch.stack(torch.aminmax(x.detach())).float().clamp(-self._bound, self._bound)
         if self.training:
-            self.pending += torch.cat([own, own.new_ones(1)])
+            torch.maximum(self.pending, torch.cat([own * self._outward, own.new_ones(1)]), out=self.pending)
         return round_activation(x, torch.where(self.known[2] > 0, self.known[:2], own))
 
 
 def simulate_int8(model: LasModel, enabled: bool) -> Simulation:
-    """Round the Listener's activations from now on, and all weights within the context that is returned.
+    """Round activations from now on, and weights within the context that is returned.
 
     In training a context holds all forward and backward passes of a step, but not what the optimiser does.
     Raises: ConfigError if the Listener is not one that is exported.
@@ -81,7 +93,8 @@ def simulate_int8(model: LasModel, enabled: bool) -> Simulation:
         raise ConfigError(
             f"optim.quantize_aware: listener is {model.config.listener!r}, only the compact one becomes int8"
         )
-    _round_activations(model.listener)
+    _round_listener(model.listener)
+    _round_speller(model.speller)
     return functools.partial(_simulating, model, _weights(model))
 
 
@@ -96,11 +109,10 @@ def commit_ranges(model: nn.Module) -> None:
     parts = [part for part in model.modules() if isinstance(part, Range)]
     gathered = torch.stack([part.pending for part in parts])
     if torch.distributed.is_initialized():
-        torch.distributed.all_reduce(gathered)
-    for part, (lowest, highest, batches) in zip(parts, gathered.unbind(), strict=True):
-        heard = (batches > 0).float()
-        mean = torch.stack([lowest, highest]) / batches.clamp(min=1)
-        part.known[:2].lerp_(mean, heard * (1 / (part.known[2] + 1)).clamp(min=_MOMENTUM))
+        torch.distributed.all_reduce(gathered, torch.distributed.ReduceOp.MAX)
+    for part, (depth, highest, heard) in zip(parts, gathered.unbind(), strict=True):
+        seen = torch.stack([-depth, highest])
+        part.known[:2].lerp_(seen, heard * (1 / (part.known[2] + 1)).clamp(min=_MOMENTUM))
         part.known[2] += heard
         part.pending.zero_()
 
@@ -131,12 +143,69 @@ def _weights(model: LasModel) -> list[list[Tensor]]:
     for name, part in model.named_modules():
         if isinstance(part, nn.LSTMCell):
             groups.append([part.weight_ih, part.weight_hh])
-        elif isinstance(part, nn.Conv1d | nn.Linear) and name not in TRAINING_HEADS:
+        elif isinstance(part, nn.Conv1d | nn.Linear) and name not in _FLOAT_LAYERS:
             groups.append([part.weight])
     return groups
 
 
-def _round_activations(listener: CompactListener) -> None:
+class RoundedCell(nn.LSTMCell):
+    """An LSTM cell whose gates are one int8 layer."""
+
+    def __init__(self, plain: nn.LSTMCell) -> None:
+        """Take the parameters of `plain`."""
+        super().__init__(plain.input_size, plain.hidden_size, device="meta")
+        for name, parameter in plain.named_parameters():
+            setattr(self, name, parameter)
+        self.int8_input = Range(plain.weight_hh)
+        self.int8_output = Range(plain.weight_hh, _GATES_BOUND)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """From x (B, D), hidden and cell (B, H) make the next hidden and cell."""
+        assert state is not None
+        hidden, cell = state
+        weight = torch.cat([self.weight_ih, self.weight_hh], dim=1)
+        taken = self.int8_input(torch.cat([x, hidden], dim=1))
+        i, f, g, o = self.int8_output(F.linear(taken, weight, self.bias_ih + self.bias_hh)).chunk(4, dim=1)
+        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(cell), cell
+
+
+class RoundedAttention(Attention):
+    """The attention with int8 layers; tanh, softmax and the sum of encoded frames are float."""
+
+    def __init__(self, plain: Attention) -> None:
+        """Take the layers of `plain`."""
+        nn.Module.__init__(self)
+        for name, layer in plain.named_children():
+            self.add_module(name, layer)
+        # The key takes encoded frames, which the Listener has rounded.
+        _round_output(self.key)
+        _round_input(self.query)
+        _round_output(self.query)
+        names = ("alignment", "located", "summed", "energies")
+        self.int8 = nn.ModuleDict({name: Range(plain.energy.weight) for name in names})
+
+    def forward(
+        self, hidden: Tensor, alignment: Tensor, encoded: Tensor, keys: Tensor, bias: Tensor, filters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Look once, as the plain attention does."""
+        size = filters.shape[0]
+        windows = F.pad(self.int8["alignment"](alignment), (size // 2, size // 2)).unfold(1, size, 1)
+        # What passes between the location's two layers, here one, is not rounded: it moves least of all.
+        located = self.int8["located"](windows @ filters)
+        summed = self.int8["summed"](torch.tanh(keys + located + self.query(hidden).unsqueeze(1)))
+        energies = self.int8["energies"](torch.matmul(summed, self.energy.weight[0]))
+        weights = torch.softmax(energies + bias, dim=1)
+        return torch.matmul(weights.unsqueeze(1), encoded).squeeze(1), weights
+
+
+def _round_speller(speller: Speller) -> None:
+    """Exchange what the Speller hears and looks with; its parameters stay."""
+    speller.cell = RoundedCell(speller.cell)
+    speller.attention = RoundedAttention(speller.attention)
+
+
+def _round_listener(listener: CompactListener) -> None:
     """Round where the exported graph does: what enters and leaves a convolution, not sums on their way."""
     for convolution in (listener.stem_in, listener.down, listener.out):
         _round_input(convolution)
@@ -154,12 +223,12 @@ def _round_activations(listener: CompactListener) -> None:
 
 
 def _round_input(module: nn.Module) -> None:
-    module.add_module("int8_input", made := Range(next(module.parameters()).device))
+    module.add_module("int8_input", made := Range(next(module.parameters())))
     module.register_forward_pre_hook(lambda _, given: (made(given[0]), *given[1:]))
 
 
 def _round_output(module: nn.Module) -> None:
-    module.add_module("int8_output", made := Range(next(module.parameters()).device))
+    module.add_module("int8_output", made := Range(next(module.parameters())))
 
     def hook(_: nn.Module, given: Any, result: Any) -> Any:
         return made(result) if isinstance(result, Tensor) else (made(result[0]), *result[1:])
