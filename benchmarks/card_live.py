@@ -18,7 +18,8 @@ def confidence_part(results: Results) -> Iterator[str]:
         f"calibration error {text['expected_calibration_error']:.3f} for whole texts ({text['count']}, "
         f"{percent(text['right'])} right), {word['expected_calibration_error']:.3f} for words "
         f"({word['count']}, {percent(word['right'])} right). The gates refuse "
-        f"{percent(gate['right_refused'])} of the texts that are right."
+        f"{percent(gate['right_refused'])} of the texts that are right; of those with at least half of their "
+        f"letters right, {_by_set(gate['mostly_right_refused_by_set'])}."
     )
     yield ""
     rows = [
@@ -32,6 +33,10 @@ def confidence_part(results: Results) -> Iterator[str]:
         for row in text["rejection"][2::4]
     ]
     yield from table(["`--min-confidence`", "wrong texts accepted", "right texts rejected"], rows)
+
+
+def _by_set(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{percent(lost)} in {name}" for name, lost in shares.items())
 
 
 def live_part(results: Results) -> Iterator[str]:

@@ -41,13 +41,13 @@ def add_limits(parser: argparse.ArgumentParser, limit: int | None = None) -> Non
     add("--beam", type=int, metavar="N", help="hypotheses kept (default: the model's)")
 
 
-def add_fitting_arguments(parser: argparse.ArgumentParser, most_lost: float) -> None:
+def add_fitting_arguments(parser: argparse.ArgumentParser, most_lost: float, worthy: str = "right") -> None:
     """Declare what commands share that fit a model's thresholds: --noise, --most-lost and --write."""
     add = parser.add_argument
     # fmt: off
     add("--noise", type=Path, required=True, metavar="DIR", help="folder of noise recordings")
     add("--most-lost", type=float, default=most_lost, metavar="SHARE",
-        help=f"of right texts that may be refused ({most_lost:g})")
+        help=f"of {worthy} texts that may be refused ({most_lost:g})")
     add("--write", action="store_true", help="write what was fitted into the model's manifest")
     # fmt: on
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.noise import FloatArray
 from benchmarks.recordings import Recording
-from benchmarks.scoring import right_words
+from benchmarks.scoring import edit_distance, right_words
 from edge_las.runtime.confidence import Evidence, WordEvidence, word_evidence
 from edge_las.runtime.gate import LevelMeter, expected_ctc_tokens
 from edge_las.runtime.listener_stream import Heard, ListenerStream
@@ -45,6 +45,11 @@ class Answer:
     def is_right(self) -> bool:
         """Whether every word is right; noise has no right text."""
         return bool(self.text) and self.text == self.said
+
+    @property
+    def is_mostly_right(self) -> bool:
+        """Whether at least half of the letters are right; noise has no right text."""
+        return bool(self.said) and edit_distance(self.text, self.said) <= len(self.said) / 2
 
 
 def listen(recognizer: Recognizer, source: str, said: str, samples: FloatArray) -> Sound | None:

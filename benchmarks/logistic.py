@@ -11,20 +11,26 @@ BoolArray = npt.NDArray[np.bool_]
 _STEPS = 50
 
 
-def fit(inputs: DoubleArray, truths: BoolArray, ridge: float = 1.0) -> DoubleArray:
+def fit(
+    inputs: DoubleArray, truths: BoolArray, ridge: float = 1.0, counts: DoubleArray | None = None
+) -> DoubleArray:
     """Fit P(true) = logistic(bias + inputs . weights) to inputs (N, K), truths (N,): bias and weights.
 
-    ridge is the strength of the prior that draws the weights of standardized inputs to 0. Newton's method.
+    ridge is the strength of the prior that draws the weights of standardized inputs to 0; counts (N,): for
+    how many each row stands. Newton's method.
     """
-    mean, deviation = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9
+    counts = np.ones(len(inputs)) if counts is None else counts
+    mean = np.average(inputs, axis=0, weights=counts)
+    deviation = np.sqrt(np.average((inputs - mean) ** 2, axis=0, weights=counts)) + 1e-9
     rows = np.column_stack([np.ones(len(inputs)), (inputs - mean) / deviation])
     prior = np.full(rows.shape[1], ridge)
     prior[0] = 1e-6
     weights = np.zeros(rows.shape[1])
     for _ in range(_STEPS):
         probabilities = logistic(rows @ weights)
-        gradient = rows.T @ (probabilities - truths) + prior * weights
-        curvature = (rows * (probabilities * (1.0 - probabilities))[:, None]).T @ rows + np.diag(prior)
+        gradient = rows.T @ (counts * (probabilities - truths)) + prior * weights
+        spread = counts * probabilities * (1.0 - probabilities)
+        curvature = (rows * spread[:, None]).T @ rows + np.diag(prior)
         step = np.linalg.solve(curvature, gradient)
         # Far from the optimum Newton may overshoot where all probabilities are near 0 or 1.
         weights -= step * min(1.0, 5.0 / (np.abs(step).max() + 1e-12))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_las.runtime.engine import Array
+from edge_las.runtime.gate import expected_ctc_tokens
 from edge_las.runtime.placing import Placed
 from edge_las.search.hypothesis import Hypothesis
 
@@ -38,12 +39,14 @@ class ConfidenceConfig:
     speech_unspelled: float = 0.0
     speech_margin: float = 0.0
     speech_length: float = 0.0
+    speech_sounded: float = 0.0
     text_bias: float = 0.0
     text_spelled: float = 1.0
     text_heard: float = 0.0
     text_unspelled: float = 0.0
     text_margin: float = 0.0
     text_length: float = 0.0
+    text_sounded: float = 0.0
     word_bias: float = 0.0
     word_spelled: float = 1.0
     word_heard: float = 0.0
@@ -90,7 +93,8 @@ class Evidence:
     """What tells whether a text is right, or of speech at all; spelled and heard are as of a word.
 
     unspelled: log(1 + tokens that the CTC head hears where the text has none); margin: nats that the next
-    other text is worse by; length: log of the number of tokens that stand for sound.
+    other text is worse by; length: log of the number of tokens that stand for sound; sounded: log(1 + tokens
+    that the CTC head hears at all), without which much speech that is spelled badly passes for noise.
     """
 
     spelled: float
@@ -98,6 +102,7 @@ class Evidence:
     unspelled: float
     margin: float
     length: float
+    sounded: float
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,7 @@ def evidence_of(placed: Placed, margin: float, ctc_log_probs: Array, silent_ids:
         unspelled=math.log1p(_unspelled(placed, ctc_log_probs, silent_ids)),
         margin=_bounded_margin(margin),
         length=math.log(max(1, len(sounding))),
+        sounded=math.log1p(expected_ctc_tokens(ctc_log_probs, silent_ids)),
     )
 
 

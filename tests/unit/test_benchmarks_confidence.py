@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,7 +66,7 @@ def answers(count, said, sure, ctc_tokens=3.0):
     rng = np.random.default_rng(count)
     made = []
     for value in rng.normal(sure, 1.0, count).tolist():
-        evidence = Evidence(spelled=value, heard=value, unspelled=0.1, margin=3.0, length=1.0)
+        evidence = Evidence(spelled=value, heard=value, unspelled=0.1, margin=3.0, length=1.0, sounded=1.4)
         made.append(Answer("clips", said, "yes", ctc_tokens, -20.0, evidence, ()))
     return made
 
@@ -81,6 +83,49 @@ def test_gates_keep_noise_back_and_no_more_speech_than_allowed():
     assert sum(refused(speech, settings)) <= 8 and not all(refused(alike, settings))
     # And what the CTC head hears next to nothing of needs no spelling.
     assert all(refused(answers(10, "", 9.0, ctc_tokens=0.9), settings))
+
+
+def name(said, heard, unspelled):
+    """A spelled name: much is heard of which much is not spelled, which makes a text doubtful."""
+    evidence = Evidence(spelled=-1.0, heard=0.5, unspelled=unspelled, margin=0.5, length=2.5, sounded=3.2)
+    return Answer("names", said, heard, 24.0, -20.0, evidence, ())
+
+
+def test_a_few_texts_that_are_mostly_right_are_worth_as_much_as_many_words():
+    rng = np.random.default_rng(0)
+    words = answers(1200, "yes", 3.0)
+    names = [name("a r j u n", "e r j you n", value) for value in rng.normal(2.2, 0.2, 12).tolist()]
+    noise = [
+        replace(item, evidence=replace(item.evidence, unspelled=value, sounded=value))
+        for item, value in zip(answers(200, "", -2.0), rng.uniform(0.2, 1.0, 200).tolist(), strict=True)
+    ]
+    settings = fit_gates([*words, *names], noise, most_lost=0.02)
+    assert not any(refused(names, settings)) and all(refused(noise, settings))
+    # Texts of which less is right are nothing to go by: they pass or not as it happens.
+    assert fit_gates([*words, *names, name("p q", "yes it is", 2.0)], noise, 0.02) == settings
+    with pytest.raises(ConfigError, match="no text is half right"):
+        fit_gates([name("p q", "yes it is", 2.0)], noise, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "mostly"),
+    [
+        ("a r j u n", "e r j you n", True),
+        ("yes", "yet", True),
+        ("yes", "no", False),
+        ("yes", "yes yes", False),
+        ("", "down", False),
+    ],
+)
+def test_a_text_is_mostly_right_by_its_letters(said, text, mostly):
+    assert name(said, text, 0.0).is_mostly_right is mostly
+
+
+def test_a_row_may_stand_for_several():
+    inputs, truths = drawn(300)
+    counts = np.where(np.arange(300) < 100, 3.0, 1.0)
+    repeated = np.repeat(np.arange(300), counts.astype(int))
+    assert fit(inputs, truths, counts=counts) == pytest.approx(fit(inputs[repeated], truths[repeated]))
 
 
 def test_nothing_can_be_learnt_where_all_is_right():

@@ -60,7 +60,8 @@ def confidence() -> dict[str, Any]:
         for number in range(20)
     ]
     found = {"count": 90, "right": 0.5, "expected_calibration_error": 0.019, "reliability": curve}
-    parts = {"text": {**found, "rejection": rejection}, "word": found, "gate": {"right_refused": 0.015}}
+    gate = {"right_refused": 0.015, "mostly_right_refused_by_set": {"fsdd": 0.012, "librispeech": 0.0}}
+    parts = {"text": {**found, "rejection": rejection}, "word": found, "gate": gate}
     return {**accuracy(), "kind": "confidence", **parts}
 
 

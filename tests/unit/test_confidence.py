@@ -93,7 +93,7 @@ def test_weights_are_those_of_their_names():
         speech_bias=-1.0, speech_unspelled=-2.0, text_bias=0.5, text_margin=0.25, text_spelled=0.0,
         word_bias=0.0, word_spelled=0.0, word_heard=2.0,
     )  # fmt: skip
-    found = Evidence(spelled=1.0, heard=2.0, unspelled=3.0, margin=4.0, length=5.0)
+    found = Evidence(spelled=1.0, heard=2.0, unspelled=3.0, margin=4.0, length=5.0, sounded=6.0)
     assert config.speech(found) == pytest.approx(1 / (1 + math.exp(7.0)))
     assert config.text(found) == pytest.approx(1 / (1 + math.exp(-1.5)))
     assert config.word(WordEvidence(spelled=9.0, heard=-0.5)) == pytest.approx(1 / (1 + math.exp(1.0)))
