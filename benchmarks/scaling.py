@@ -2,13 +2,13 @@
 
 A power law of hours heard and of parameters is fitted to dev WER, with what neither can help (Hoffmann et al.
 2022, arXiv:2203.15556). A RUN is a folder of `edge-las train`, or a table of measurements (.tsv: columns
-parameters, hours, wer). While the learning rate is high WER is too: ends tell more than middles.
+parameters, hours, wer). While the learning rate is high WER is too: ends tell more than middles (--last).
+Runs are judged by the Speller's WER; where one was evaluated without it, by CTC's and the Listener's size.
 """
 
 import argparse
 import csv
 import itertools
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import figures
 from benchmarks.command import Results, execute, new_parser
+from benchmarks.runs import Run, read_run
 from edge_las.errors import ConfigError, system_reason
 
 DoubleArray = npt.NDArray[np.float64]
@@ -94,12 +96,22 @@ def _least_squares(columns: DoubleArray) -> tuple[float, list[float]]:
     return best
 
 
-def read_points(path: Path) -> list[Point]:
-    """Read the measurements of a run's folder or of a table.
+def read_points(paths: Sequence[Path], by: str | None = None) -> tuple[str, list[list[Point]]]:
+    """Read the measurements of runs' folders and of tables; tell by whose WER, `by`'s if given.
 
     Raises: ConfigError naming the file.
     """
-    return _of_run(path) if path.is_dir() else _of_table(path)
+    runs = {path: read_run(path) for path in paths if path.is_dir()}
+    spells = all(run.spells for run in runs.values())
+    if by == "speller" and not spells:
+        raise ConfigError("--by speller: a run was not evaluated with its Speller")
+    by = by or ("speller" if spells else "ctc")
+    return by, [_of_run(runs[path], by) if path in runs else _of_table(path) for path in paths]
+
+
+def _of_run(run: Run, by: str) -> list[Point]:
+    size, tag = (run.spelling, "dev_wer/mean") if by == "speller" else (run.listener, "dev_wer/ctc")
+    return [Point(size, hours, wer) for hours, wer in run.curves[tag]]
 
 
 def _of_table(path: Path) -> list[Point]:
@@ -114,35 +126,17 @@ def _of_table(path: Path) -> list[Point]:
         raise ConfigError(f"{path}: every row needs numbers in the columns {', '.join(_COLUMNS)}") from None
 
 
-def _of_run(folder: Path) -> list[Point]:
-    from safetensors import safe_open
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    state, weights = folder / "last" / "state.json", folder / "last" / "weights.safetensors"
-    if not state.is_file() or not weights.is_file():
-        raise ConfigError(f"{folder}: no run of edge-las train is there (last/state.json)")
-    progress = json.loads(state.read_text(encoding="utf-8"))
-    hours_per_step = progress["audio_hours"] / progress["step"]
-    with safe_open(weights, framework="numpy") as file:
-        parameters = sum(int(np.prod(file.get_slice(name).get_shape())) for name in list(file.keys()))
-    log = EventAccumulator(str(folder / "log"), size_guidance={"scalars": 0}).Reload()
-    if "dev_wer/mean" not in log.Tags()["scalars"]:
-        raise ConfigError(f"{folder / 'log'}: holds no dev WER")
-    return [
-        Point(parameters, event.step * hours_per_step, event.value) for event in log.Scalars("dev_wer/mean")
-    ]
-
-
 def run(options: argparse.Namespace) -> Results:
     """Fit, and say what the law promises."""
-    points = [
-        point for path in options.runs for point in read_points(path) if point.hours >= options.from_hours
-    ]
+    by, measured = read_points(options.runs, options.by)
+    rows = (row[-1:] if options.last else row for row in measured)
+    points = [point for row in rows for point in row if point.hours >= options.from_hours]
     law = fit(points)
     here = max(points, key=lambda point: (point.hours, point.parameters))
     errors = [law.wer(point.parameters, point.hours) / point.wer - 1.0 for point in points]
     results: Results = {
         "kind": "scaling",
+        "by": by,
         "points": [asdict(point) for point in points],
         "law": asdict(law),
         "relative_error": round(float(np.sqrt(np.mean(np.square(errors)))), 4),
@@ -159,29 +153,28 @@ def run(options: argparse.Namespace) -> Results:
 
 def draw(points: Sequence[Point], law: Law, path: Path) -> None:
     """Plot measurements and law, a colour for each size of model."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 4))
-    for size in sorted({point.parameters for point in points}):
-        own = [point for point in points if point.parameters == size]
-        hours = np.geomspace(min(p.hours for p in own), 10 * max(p.hours for p in points), 60)
-        (line,) = axes.plot(hours, [law.wer(size, h) for h in hours], linewidth=1)
-        label = f"{size / 1e6:.1f} M"
-        axes.scatter([p.hours for p in own], [p.wer for p in own], 12, color=line.get_color(), label=label)
-    axes.set(xscale="log", yscale="log", xlabel="hours heard", ylabel="dev WER (%)")
-    axes.legend(title="parameters")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    figure, (axes,) = figures.new_figure(6.0, 4.0)
+    sizes = sorted({point.parameters for point in points})
+    most = 10 * max(point.hours for point in points)
+    for number, size in enumerate(sizes):
+        own, style = [point for point in points if point.parameters == size], figures.style(number)
+        hours = np.geomspace(min(point.hours for point in own), most, 60)
+        axes.plot(hours, [law.wer(size, h) for h in hours], color=style["color"], linewidth=1)
+        axes.plot([point.hours for point in own], [point.wer for point in own], linestyle="none", **style)
+    axes.set(xscale="log", yscale="log", xlabel="speech heard, hours", ylabel="dev WER, %")
+    figures.plain_log(axes.xaxis)
+    figures.plain_log(axes.yaxis)
+    axes.grid()
+    ends = [(most, law.wer(size, most)) for size in sizes]
+    figures.label(axes, ends, [f"{size / 1e6:.1f} M" for size in sizes], range(len(sizes)))
+    figures.save(figure, path)
 
 
 def show(results: Results) -> None:
     """Print the law and what it promises."""
     law, here = Law(**results["law"]), results["here"]
-    print(f"{len(results['points'])} measurements, off by {results['relative_error']:.1%}")
+    measured = f"{len(results['points'])} measurements (runs' by {results['by']})"
+    print(f"{measured}, off by {results['relative_error']:.1%}")
     size = f" + {law.of_parameters:.3g} parameters^-{law.by_parameters:.2f}" if law.of_parameters else ""
     print(f"WER = {law.floor:.1f} + {law.of_hours:.3g} hours^-{law.by_hours:.2f}{size}")
     print(
@@ -201,6 +194,8 @@ def main(arguments: list[str] | None = None) -> int:
     # fmt: off
     add("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run, or a .tsv of measurements")
     add("--from-hours", type=float, default=0.0, metavar="H", help="leave measurements out before these (0)")
+    add("--by", choices=("speller", "ctc"), help="whose WER (the Speller's, where all runs have it)")
+    add("--last", action="store_true", help="only the last measurement of each run")
     add("--plot", type=Path, metavar="FILE.svg", help="draw measurements and law")
     add("--json", type=Path, metavar="OUT", help="write the results here")
     # fmt: on

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import figures
+
 Scores = Mapping[str, Mapping[str, Any]]
 
 _COLOURS = {
@@ -19,19 +21,19 @@ _COLOURS = {
 
 def accuracy_against_cost(path: Path, panels: Mapping[str, Scores], titles: Mapping[str, str]) -> None:
     """Draw a panel for each set: `accuracy` over CPU seconds for a second of audio."""
-    figure, axes = _figure(len(panels), 3.6, 3.8)
+    figure, axes = figures.new_figure(1.5 + 3.6 * len(panels), 3.8, len(panels))
     for axis, (name, systems) in zip(axes, panels.items(), strict=True):
         for system, scores in systems.items():
             cost, right = scores["cpu_s_per_audio_s"], 100.0 * scores["accuracy"]
             axis.scatter(cost, right, s=60, color=_COLOURS[system], label=titles[system], zorder=3)
         axis.set(xscale="log", ylim=(-3, 103), title=name)
         axis.set_xlabel("CPU seconds for a second of audio")
-        axis.grid(alpha=0.3)
+        axis.grid()
     axes[0].set_ylabel("right, %")
     shown = [axis.get_legend_handles_labels() for axis in axes]
     handles = {label: handle for drawn, labels in shown for handle, label in zip(drawn, labels, strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
-    _save(figure, path)
+    figures.save(figure, path)
 
 
 def bars(
@@ -42,7 +44,7 @@ def bars(
     log: bool = False,
 ) -> None:
     """Draw a panel of horizontal bars for each set, a bar for each system that heard it."""
-    figure, axes = _figure(len(values), 3.6, 2.8)
+    figure, axes = figures.new_figure(1.5 + 3.6 * len(values), 2.8, len(values))
     systems = list(titles)[::-1]
     for axis, (name, found) in zip(axes, values.items(), strict=True):
         drawn = axis.barh(
@@ -55,14 +57,14 @@ def bars(
         axis.set(xscale="log" if log else "linear", title=name)
         axis.margins(x=0.2)
     figure.supxlabel(what, fontsize=9)
-    _save(figure, path)
+    figures.save(figure, path)
 
 
 def over_noise(
     path: Path, curves: Mapping[str, Sequence[tuple[str, float]]], titles: Mapping[str, str]
 ) -> None:
     """Draw intent accuracy over the ratio of speech to noise, a line for each system."""
-    figure, (axis,) = _figure(1, 7.0, 4.2)
+    figure, (axis,) = figures.new_figure(8.5, 4.2)
     for system, points in curves.items():
         axis.plot(
             [label for label, _ in points], [100.0 * right for _, right in points],
@@ -71,29 +73,6 @@ def over_noise(
     axis.set(ylim=(-3, 103))
     axis.set_xlabel("speech to noise, dB")
     axis.set_ylabel("intents right, %")
-    axis.grid(alpha=0.3)
+    axis.grid()
     axis.legend(frameon=False)
-    _save(figure, path)
-
-
-def _figure(columns: int, width: float, height: float) -> tuple[Any, Sequence[Any]]:
-    """Make a row of panels with the same axes."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams |= {"svg.hashsalt": "edge-las", "svg.fonttype": "none", "font.size": 9}
-    from matplotlib import pyplot
-
-    size = (1.5 + width * columns, height)
-    figure, axes = pyplot.subplots(
-        1, columns, figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
-    )
-    return figure, list(axes[0])
-
-
-def _save(figure: Any, path: Path) -> None:
-    from matplotlib import pyplot
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    figures.save(figure, path)

@@ -52,22 +52,3 @@ def test_bad_tables_and_folders_are_named(tmp_path, capsys) -> None:
         assert scaling.main([str(tmp_path / name)]) == 2
         error = capsys.readouterr().err
         assert error.startswith("benchmarks.scaling: error: ") and message in error
-
-
-def test_a_run_is_read_from_its_log(tmp_path) -> None:
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("tensorboard")
-    from safetensors.torch import save_file
-
-    from edge_las.train.progress import Progress, RunLog
-
-    (tmp_path / "last").mkdir()
-    save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "last" / "weights.safetensors")
-    (tmp_path / "last" / "state.json").write_text(json.dumps({"step": 200, "audio_hours": 50.0}))
-    progress = Progress()
-    log = RunLog(tmp_path / "log", progress, 200, True)
-    for step, wer in ((40, 80.0), (200, 31.0)):
-        progress.step = step
-        log.evaluation({"mean": wer})
-    log.close()
-    assert scaling.read_points(tmp_path) == [Point(17, 10.0, 80.0), Point(17, 50.0, 31.0)]
