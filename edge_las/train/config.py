@@ -103,6 +103,8 @@ class DataConfig:
     # Clips with one of these words in their text are left out of training.
     exclude_words: tuple[str, ...] = ()
     max_seconds: float = 17.0
+    # The sound of the whole corpus lies in the GPU's memory: loaders then only say what is heard.
+    resident: bool = False
     batch_seconds: float = 600.0
     max_batch_clips: int = 256
     # Short clips are joined to phrases with this probability, so that single words also teach sequences.

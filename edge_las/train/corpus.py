@@ -58,11 +58,23 @@ class Corpus:
         """Where a corpus's samples lie; it may be a link in the corpus's folder (edge-las cut)."""
         return (self._paths[corpus] / AUDIO_FILE).resolve()
 
+    @property
+    def sizes(self) -> list[int]:
+        """The number of samples of each flat corpus."""
+        return [self._all(i).size for i in range(len(self._paths))]
+
     def samples(self, clip: Clip) -> npt.NDArray[np.int16]:
         """Read the samples of a clip, (num_samples,)."""
-        if clip.corpus not in self._audio:
-            self._audio[clip.corpus] = np.memmap(self._paths[clip.corpus] / AUDIO_FILE, np.int16, "r")
-        return self._audio[clip.corpus][clip.offset_samples : clip.offset_samples + clip.num_samples]
+        return self.read(clip.corpus, clip.offset_samples, clip.num_samples)
+
+    def read(self, corpus: int, offset: int, samples: int) -> npt.NDArray[np.int16]:
+        """Read samples of a flat corpus, (samples,)."""
+        return self._all(corpus)[offset : offset + samples]
+
+    def _all(self, corpus: int) -> npt.NDArray[np.int16]:
+        if corpus not in self._audio:
+            self._audio[corpus] = np.memmap(self._paths[corpus] / AUDIO_FILE, np.int16, "r")
+        return self._audio[corpus]
 
     def aligned(self, clip: Clip) -> bool:
         """Whether it is known when each phone and each word of the clip is said."""

@@ -15,6 +15,7 @@ from edge_las.tokens import TokenTable
 from edge_las.train.alignment import UNKNOWN
 from edge_las.train.config import DataConfig
 from edge_las.train.corpus import SAMPLE_RATE, Clip, Corpus
+from edge_las.train.sound import stretch_rows
 from edge_las.train.utterances import Utterance, by_voice, join_clips, splice, token_spans
 
 T = TypeVar("T")
@@ -25,7 +26,8 @@ Item = tuple[int, ...]  # clips that are heard one after the other
 class Batch:
     """Padded utterances. A worker makes it; `to` brings it to the device of training."""
 
-    samples: Tensor  # (N, S) int16
+    samples: Tensor  # (N, S) int16; (N, 0) where the corpus lies on the device of training
+    stretches: Tensor  # (M, 6) of `stretch_rows`: what `edge_las.train.sound` lays there instead
     lengths: Tensor  # (N,)
     tokens: Tensor  # (N, U) without <sos> and <eos>, padded with <blank>
     token_lengths: Tensor  # (N,)
@@ -49,6 +51,10 @@ class Batch:
     def waveforms(self) -> Tensor:
         """Samples as floats in [-1, 1), (N, S)."""
         return self.samples.float() / PCM_SCALE
+
+    def with_samples(self, samples: Tensor) -> "Batch":
+        """Give the same batch with its samples (N, S) int16."""
+        return replace(self, samples=samples)
 
 
 def training_clips(corpus: Corpus, config: DataConfig) -> list[int]:
@@ -147,6 +153,7 @@ class BatchDataset(Dataset):
         """Take a plan's batches; where `splicing` says so, phrases are heard in place of clips."""
         self._corpus, self._plan, self._tokens = corpus, plan, tokens
         self._temperature, self._seed, self._teacher_dim = temperature, seed, teacher_dim
+        self._resident = splicing is not None and splicing.resident
         self._splicing = splicing if splicing is not None and splicing.splice_probability > 0.0 else None
         if self._splicing is not None:
             self._voices = by_voice(corpus, sorted({i for items in plan for item in items for i in item}))
@@ -157,12 +164,14 @@ class BatchDataset(Dataset):
     def __getitem__(self, number: int) -> Batch:
         rng = np.random.default_rng([*self._seed, number])
         heard = [self._utterance(item, rng) for item in self._plan[number]]
-        waves, texts = [u.wave for u in heard], tuple(u.text for u in heard)
+        waves = [np.zeros(0, np.int16) if self._resident else u.wave(self._corpus) for u in heard]
+        texts = tuple(u.text for u in heard)
         ids = [self._tokens.sample(text, rng, self._temperature) for text in texts]
         spans = [token_spans(self._tokens, row, u) for row, u in zip(ids, heard, strict=True)]
         return Batch(
             _pad([torch.from_numpy(wave) for wave in waves]),
-            torch.tensor([len(wave) for wave in waves]),
+            stretch_rows(self._corpus, heard if self._resident else []),
+            torch.tensor([u.num_samples for u in heard]),
             _pad([torch.tensor(row, dtype=torch.long) for row in ids]),
             torch.tensor([len(row) for row in ids]),
             _pad([torch.from_numpy(u.phones) for u in heard], UNKNOWN),

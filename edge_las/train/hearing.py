@@ -16,6 +16,7 @@ from edge_las.train.frontend import LogMel
 from edge_las.train.loss import aligned_share
 from edge_las.train.processes import Processes
 from edge_las.train.progress import Progress
+from edge_las.train.sound import Sound
 from edge_las.train.targets import Targets, make_targets
 
 
@@ -58,6 +59,7 @@ class Hearing:
         features = recipe.model.features
         self.front = LogMel(features).to(self.device)
         noises = [noise.to(self.device) for noise in noises]
+        self.sound = Sound(corpus, self.device) if recipe.data.resident else None
         self.augmenter = Augmenter(recipe.augment, noises, features)
         self.teacher_dim = recipe.model.teacher_dim if recipe.loss.teacher_weight > 0.0 else 0
         if self.teacher_dim:
@@ -99,6 +101,8 @@ class Hearing:
         """Augment a batch on the device of training and make its features and targets."""
         recipe = self.recipe
         rng = torch.Generator(self.device).manual_seed(seed)
+        if self.sound is not None:
+            batch = batch.with_samples(self.sound.lay(batch.stretches, batch.lengths))
         batch = batch.to(self.device)
         samples, lengths, moved = self.augmenter.waveforms(batch.waveforms(), batch.lengths, rng)
         tail = recipe.model.tail_padding_samples

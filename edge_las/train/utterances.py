@@ -14,20 +14,45 @@ from edge_las.train.teacher import ROW_SAMPLES
 _JOIN_PAUSE_S = (0.02, 0.45)
 # Most words of a phrase that is taken over into a spliced utterance, and how its cut edges are softened.
 _PHRASE_WORDS = 4
-_FADE_SAMPLES = 48
+FADE = np.linspace(0.0, 1.0, 48, dtype=np.float32)
 
 Voice = tuple[str, str]  # data set, speaker
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Samples of a corpus that an utterance has from sample `at` on; cut edges are faded."""
+
+    at: int
+    corpus: int
+    offset: int
+    samples: int
+    fade_in: bool
+    fade_out: bool
 
 
 @dataclass(frozen=True)
 class Utterance:
     """One clip, or several joined, or phrases of several."""
 
-    wave: np.ndarray  # (S,) int16
+    stretches: tuple[Stretch, ...]
+    num_samples: int
     text: str
     phones: np.ndarray  # (F,) uint8
     words: list[tuple[int, int]]  # first frame (negative = unknown) and frames of each word
     taught: np.ndarray  # (F', D) int8, by ROW_SAMPLES
+
+    def wave(self, corpus: Corpus) -> np.ndarray:
+        """Read its samples, (num_samples,) int16."""
+        wave = np.zeros(self.num_samples, np.int16)
+        for stretch in self.stretches:
+            place = wave[stretch.at : stretch.at + stretch.samples]
+            place[:] = corpus.read(stretch.corpus, stretch.offset, stretch.samples)
+            if stretch.fade_in:
+                place[: len(FADE)] = (place[: len(FADE)] * FADE).astype(np.int16)
+            if stretch.fade_out:
+                place[-len(FADE) :] = (place[-len(FADE) :] * FADE[::-1]).astype(np.int16)
+        return wave
 
 
 @dataclass(frozen=True)
@@ -97,38 +122,33 @@ def _phrase(whole: Piece, rng: np.random.Generator) -> Piece:
 
 def _lay(corpus: Corpus, pieces: Sequence[Piece], pauses: Sequence[int], teacher_dim: int) -> Utterance:
     """Lay pieces one after the other; after all but the last there is a pause, in frames."""
-    waves: list[np.ndarray] = []
+    stretches: list[Stretch] = []
     phones: list[np.ndarray] = []
     words: list[tuple[int, int]] = []
     begins: list[int] = []
     at = 0
     for piece, pause in zip(pieces, [*pauses, 0], strict=True):
         begins.append(at)
-        waves.append(_cut(corpus, piece))
+        stretches.append(_stretch(corpus, piece, at * FRAME_SAMPLES))
         phones.append(piece.phones)
         words += [(first if first < 0 else at + first - piece.begin, n) for first, n in piece.words]
         if pause:
-            waves.append(np.zeros(pause * FRAME_SAMPLES, np.int16))
             phones.append(np.zeros(pause, np.uint8))  # silence
         at += piece.end - piece.begin + pause
     taught = np.zeros((-(-at * FRAME_SAMPLES // ROW_SAMPLES), teacher_dim), np.int8)
     if teacher_dim:
         _lay_taught(corpus, pieces, begins, taught)
     text = " ".join(word for piece in pieces for word in piece.text)
-    return Utterance(np.concatenate(waves), text, np.concatenate(phones), words, taught)
+    return Utterance(tuple(stretches), at * FRAME_SAMPLES, text, np.concatenate(phones), words, taught)
 
 
-def _cut(corpus: Corpus, piece: Piece) -> np.ndarray:
-    clip = corpus.clips[piece.clip]
-    wave = corpus.samples(clip)[piece.begin * FRAME_SAMPLES : piece.end * FRAME_SAMPLES]
-    inner = (piece.begin > 0, piece.end * FRAME_SAMPLES + FRAME_SAMPLES <= clip.num_samples)
-    if any(inner) and len(wave) > 2 * _FADE_SAMPLES:
-        wave, ramp = wave.copy(), np.linspace(0.0, 1.0, _FADE_SAMPLES, dtype=np.float32)
-        if inner[0]:
-            wave[:_FADE_SAMPLES] = wave[:_FADE_SAMPLES] * ramp
-        if inner[1]:
-            wave[-_FADE_SAMPLES:] = wave[-_FADE_SAMPLES:] * ramp[::-1]
-    return wave
+def _stretch(corpus: Corpus, piece: Piece, at: int) -> Stretch:
+    clip, samples = corpus.clips[piece.clip], (piece.end - piece.begin) * FRAME_SAMPLES
+    long = samples > 2 * len(FADE)
+    fade_in = long and piece.begin > 0
+    fade_out = long and (piece.end + 1) * FRAME_SAMPLES <= clip.num_samples
+    offset = clip.offset_samples + piece.begin * FRAME_SAMPLES
+    return Stretch(at, clip.corpus, offset, samples, fade_in, fade_out)
 
 
 def _lay_taught(corpus: Corpus, pieces: Sequence[Piece], begins: list[int], taught: np.ndarray) -> None:

@@ -1,6 +1,8 @@
 """Forced alignment: what is kept of it, and targets that follow the speech wherever augmentation puts it."""
 
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from edge_las.train.config import DataConfig, LossConfig
 from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index
 from edge_las.train.data import BatchDataset, plan_epoch
 from edge_las.train.loss import JointLoss, aligned_share
+from edge_las.train.sound import Sound
 from edge_las.train.targets import IGNORED, inside, make_targets
 from tests.tiny_artifact import tiny_model
 
@@ -54,27 +57,31 @@ def test_batches_hold_what_is_aligned_and_mark_the_rest(corpus: Corpus) -> None:
     assert (batch.spans[go] < 0).all()
 
 
-@pytest.mark.parametrize("number", range(4))
-def test_spliced_phrases_keep_their_sound_text_and_times(tmp_path, number: int) -> None:
-    # Each word of each clip sounds like a number of its own: 100 * (clip + 1) + its place.
+def counted(folder: Path) -> tuple[Corpus, dict[str, int]]:
+    """Two aligned clips of six words of one sample value each, and that value by word."""
     texts = ("one two three four five six", "seven eight nine ten eleven twelve")
     words = [(20 + 30 * k, 20) for k in range(6)]
     wave = np.zeros((2, 32_000), np.int16)
     for clip in range(2):
         for k, (first, frames) in enumerate(words):
             wave[clip, first * 160 : (first + frames) * 160] = 100 * (clip + 1) + k
-    wave.tofile(tmp_path / AUDIO_FILE)
+    wave.tofile(folder / AUDIO_FILE)
     rows = [(f"c{i}", 32_000 * i, 32_000, "read", "s", "train", text) for i, text in enumerate(texts)]
-    write_index(tmp_path, rows)
+    write_index(folder, rows)
     phones, columns = Alignment(((0, 100), (1, 100)), tuple(words)).columns()
     lines = "".join(f"c{i}\t{phones}\t{columns}\n" for i in range(2))
-    (tmp_path / "align.tsv").write_text("id\tphones\twords\n" + lines)
-    corpus, tokens = Corpus([tmp_path]), TokenTable.characters()
-    config = DataConfig(splice_probability=1.0)
-    batch = BatchDataset(corpus, [[(0,), (1,)]], tokens, 0.0, (1, number), 0, config)[0]
+    (folder / "align.tsv").write_text("id\tphones\twords\n" + lines)
     known = {word: 100 * (i + 1) + k for i, text in enumerate(texts) for k, word in enumerate(text.split())}
+    return Corpus([folder]), known
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_spliced_phrases_keep_their_sound_text_and_times(tmp_path, number: int) -> None:
+    corpus, known = counted(tmp_path)
+    tokens, config = TokenTable.characters(), DataConfig(splice_probability=1.0)
+    batch = BatchDataset(corpus, [[(0,), (1,)]], tokens, 0.0, (1, number), 0, config)[0]
     for row, text in enumerate(batch.texts):
-        assert text not in texts
+        assert text not in {clip.text for clip in corpus.clips}
         ids = batch.tokens[row, : int(batch.token_lengths[row])].tolist()
         for word, first, last in tokens.words(ids):
             begin, end = (int(batch.spans[row, k, side]) for k, side in ((first, 0), (last - 1, 1)))
@@ -82,6 +89,23 @@ def test_spliced_phrases_keep_their_sound_text_and_times(tmp_path, number: int) 
             heard = batch.samples[row, begin * 160 : end * 160]
             assert (heard == known[word]).all()
         assert int(batch.lengths[row]) >= 32_000 - 6 * 160
+
+
+@pytest.mark.parametrize("splice", [0.0, 1.0])
+def test_resident_sound_is_what_is_read_from_the_file(tmp_path, splice: float) -> None:
+    corpora = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        counted(tmp_path / name)
+        corpora.append(tmp_path / name)
+    corpus, tokens = Corpus(corpora), TokenTable.characters()
+    config = DataConfig(splice_probability=splice)
+    plan = [[(0,), (1, 2), (3, 3)]]
+    read = BatchDataset(corpus, plan, tokens, 0.0, (1, 0), 0, config)[0]
+    told = BatchDataset(corpus, plan, tokens, 0.0, (1, 0), 0, replace(config, resident=True))[0]
+    assert told.samples.numel() == 0 and torch.equal(told.lengths, read.lengths)
+    laid = Sound(corpus, torch.device("cpu")).lay(told.stretches, told.lengths)
+    assert torch.equal(laid, read.samples) and laid.any()
 
 
 def test_joined_clips_keep_their_times(corpus: Corpus) -> None:
