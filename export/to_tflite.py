@@ -17,6 +17,7 @@ from edge_las.errors import ConfigError
 from edge_las.manifest import GraphEntry, TensorSpec
 from edge_las.train.model import LasModel
 from export.graphs import Graph, speller_graph
+from export.shared_quantization import share_quantization
 
 LISTENER_SIGNATURE = "chunk"
 # Hypotheses and encoded frames are padded up to the next of these; 64 frames are 2.6 s of speech.
@@ -65,8 +66,8 @@ def export_tflite(graphs: Mapping[str, Graph], path: Path) -> None:
 
 
 def shorten_tflite(path: Path) -> None:
-    """Remove what no engine reads from a finished file: long names and notes of the converter."""
-    _rewrite(path, lambda subgraph, index, name: f"t{index}")
+    """Remove from a finished file what no engine reads, and what it says twice: long names, notes, scales."""
+    _rewrite(path, lambda subgraph, index, name: f"t{index}", share_quantization)
 
 
 def describe_tflite(path: Path) -> GraphEntry:
@@ -114,7 +115,7 @@ class _Named(nn.Module):
         return dict(zip(self._outputs, found, strict=True))
 
 
-def _rewrite(path: Path, named: Any) -> None:
+def _rewrite(path: Path, named: Any, finish: Any = None) -> None:
     """Rename every tensor: the quantizer's statistics go by name, and the converter repeats some names."""
     from ai_edge_litert.tools import flatbuffer_utils
 
@@ -125,6 +126,8 @@ def _rewrite(path: Path, named: Any) -> None:
     for entry in model.metadata or ():
         model.buffers[entry.buffer].data = None
     model.metadata, model.description = None, b"edge-las"
+    if finish:
+        finish(model)
     flatbuffer_utils.write_model(model, str(path))
 
 

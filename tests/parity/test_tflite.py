@@ -155,6 +155,20 @@ def test_weights_are_stored_once(built):
         assert big and len(set(big)) == len(big)
 
 
+def test_scales_are_stored_once(built):
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    folder, manifest = built
+    for graph in (manifest.engines["tflite"].listener, manifest.engines["tflite"].speller):
+        path = folder / graph.file
+        model = flatbuffer_utils.read_model(str(path))
+        found = [tensor.quantization for part in model.subgraphs for tensor in part.tensors]
+        scales = [np.asarray(q.scale, np.float32).tobytes() for q in found if q and q.scale is not None]
+        by_channel = [scale for scale in scales if len(scale) > 4]
+        assert len(by_channel) > 10
+        assert all(path.read_bytes().count(scale) == 1 for scale in by_channel)
+
+
 def test_every_int8_dense_layer_has_a_bias(built):
     """Without, tflite-runtime 2.14 dies on 32-bit ARM in a step of four hypotheses."""
     folder, manifest = built
