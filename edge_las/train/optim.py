@@ -20,30 +20,41 @@ class Muon(torch.optim.AdamW):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Take one step; the gradients of the orthogonal group are used up."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for p in group["params"] if group.get("orthogonal") else ():
-                if p.grad is None:
-                    continue
-                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                momentum.lerp_(p.grad, 1.0 - _MOMENTUM)
-                ahead = p.grad.lerp(momentum, _MOMENTUM).flatten(1)
-                update = orthogonal(ahead) * (0.2 * math.sqrt(max(ahead.shape)))
-                p.mul_(1.0 - group["lr"] * group["weight_decay"]).add_(update.view_as(p), alpha=-group["lr"])
-                p.grad = None
+                if p.grad is not None:
+                    alike.setdefault(p.flatten(1).shape, []).append(p)
+            for parameters in alike.values():
+                self._step_alike(parameters, group["lr"], group["weight_decay"])
         super().step()
+
+    def _step_alike(self, parameters: list[Tensor], rate: float, decay: float) -> None:
+        """Take a step of matrices of one shape together: one by one, a GPU waits for the next launch."""
+        grads = [p.grad for p in parameters if p.grad is not None]
+        momenta = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in parameters]
+        torch._foreach_lerp_(momenta, grads, 1.0 - _MOMENTUM)
+        torch._foreach_lerp_(grads, momenta, _MOMENTUM)
+        ahead = torch.stack([grad.flatten(1) for grad in grads])
+        update = orthogonal(ahead) * (0.2 * math.sqrt(max(ahead.shape[1:])))
+        torch._foreach_mul_(parameters, 1.0 - rate * decay)
+        steps = [step.view_as(p) for step, p in zip(update, parameters, strict=True)]
+        torch._foreach_add_(parameters, steps, alpha=-rate)
+        for p in parameters:
+            p.grad = None
 
 
 _MOMENTUM = 0.95
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Bring the singular values of a matrix (M, N) near 1, by Newton and Schulz's iteration."""
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.T).bfloat16()
-    x = x / (x.norm() + 1e-7)
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Bring the singular values of matrices (..., M, N) near 1, by Newton and Schulz's iteration."""
+    wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = (matrices if wide else matrices.mT).bfloat16()
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return (x if wide else x.T).to(matrix.dtype)
+    return (x if wide else x.mT).to(matrices.dtype)
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig, cuda: bool) -> torch.optim.AdamW:
