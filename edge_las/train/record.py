@@ -22,6 +22,7 @@ def write_record(
 
     Raises: ConfigError naming the file that cannot be written.
     """
+    out.mkdir(parents=True, exist_ok=True)
     hours: dict[str, float] = {}
     for clip in heard:
         hours[clip.dataset] = hours.get(clip.dataset, 0.0) + clip.seconds / 3600

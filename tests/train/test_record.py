@@ -14,16 +14,17 @@ def clip(dataset: str, seconds: float) -> Clip:
 
 
 def test_any_values_come_back_from_toml() -> None:
-    values = {"a": 1e-05, "b c": [1, 2.5], "é\"\\": True, "t": {"x": "two\nlines", "u.v": {}, "w": {"k": []}}}
+    values = {"a": 1e-05, "b c": [1, 2.5], 'é"\\': True, "t": {"x": "two\nlines", "u.v": {}, "w": {"k": []}}}
     assert tomllib.loads("\n".join(to_toml(values))) == values
 
 
 def test_the_recipe_comes_back_and_hours_are_counted_by_data_set(tmp_path) -> None:
     made = recipe(data={"repeat": {"my words": 2.5}, "exclude_words": ["don't"]}, model={"teacher_dim": 4})
     heard = [clip("words", 1800.0), clip("books", 360.0), clip("words", 900.0)]
-    write_record(tmp_path, made, heard, tmp_path / "noise", "models/base")
-    assert load_recipe(str(tmp_path / "recipe.toml")) == made
-    assert json.loads((tmp_path / "inputs.json").read_text()) == {
+    out = tmp_path / "runs" / "new"
+    write_record(out, made, heard, tmp_path / "noise", "models/base")
+    assert load_recipe(str(out / "recipe.toml")) == made
+    assert json.loads((out / "inputs.json").read_text()) == {
         "hours": {"books": 0.1, "words": 0.75},
         "noise": str(tmp_path / "noise"),
         "base": "models/base",
