@@ -165,6 +165,8 @@ class LossConfig:
     aligned_steps: int = 0
     # Mean squared distance to the teacher's frames, where one has heard the corpus (edge-las distill).
     teacher_weight: float = 0.0
+    # Cross entropy to the CTC posteriors of a larger model of the same tokens (edge-las train --larger).
+    larger_weight: float = 0.0
     scheduled_sampling: float = 0.1
 
 

@@ -34,7 +34,13 @@ class Trainer:
     """One run in one folder: `last` is where it continues, `best` has the lowest mean dev WER."""
 
     def __init__(
-        self, recipe: Recipe, corpus: Corpus, tokens: TokenTable, out: Path, noises: Sequence[Tensor] = ()
+        self,
+        recipe: Recipe,
+        corpus: Corpus,
+        tokens: TokenTable,
+        out: Path,
+        noises: Sequence[Tensor] = (),
+        larger: str | Path | None = None,
     ) -> None:
         """Begin a run, or continue the one in `out`."""
         self.recipe, self.corpus, self.tokens, self.out = recipe, corpus, tokens, out
@@ -47,7 +53,7 @@ class Trainer:
         if recipe.optim.compiled:
             compile_training(self.model)
         self.int8 = simulate_int8(self.model, recipe.optim.quantize_aware)
-        self.loss: nn.Module = JointLoss(self.model, recipe.loss)
+        self.loss: nn.Module = JointLoss(self.model, recipe.loss, self._larger(larger))
         self.optimizer = build_optimizer(self.model, recipe.optim, self.device.type == "cuda")
         self.ema = {name: w.detach().clone() for name, w in self.model.state_dict().items()}
         subsampling = self.model.listener.subsampling
@@ -62,6 +68,18 @@ class Trainer:
             self.loss = DistributedDataParallel(
                 self.loss, broadcast_buffers=False, find_unused_parameters=idle
             )
+
+    def _larger(self, folder: str | Path | None) -> LasModel | None:
+        if (folder is None) != (self.recipe.loss.larger_weight == 0.0):
+            raise ConfigError("--larger and loss.larger_weight above 0 go together")
+        if folder is None:
+            return None
+        model, tokens = load_checkpoint(folder)
+        if tokens.pieces != self.tokens.pieces:
+            raise ConfigError(f"{folder}: its tokens differ from the run's")
+        if model.listener.subsampling != self.model.listener.subsampling:
+            raise ConfigError(f"{folder}: its Listener has other encoded frames than the run's")
+        return model.to(self.device)
 
     def start_from(self, base: str | Path) -> None:
         """Fine-tune from a checkpoint, unless the run has begun already.

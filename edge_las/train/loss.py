@@ -5,19 +5,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge_las.tokens import TokenTable
+from edge_las.train.blocks import frame_mask
 from edge_las.train.config import LossConfig
 from edge_las.train.model import LasModel, Taught
 from edge_las.train.targets import IGNORED, Targets, inside
 
-LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned", "teacher")
+LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned", "teacher", "larger")
 
 
 class JointLoss(nn.Module):
     """The model with its loss: what distributed training wraps."""
 
-    def __init__(self, model: LasModel, config: LossConfig) -> None:
+    def __init__(self, model: LasModel, config: LossConfig, larger: LasModel | None = None) -> None:
         super().__init__()
         self.model, self.config = model, config
+        # In a tuple, so that it is neither trained nor put into training mode.
+        self._larger = () if larger is None else (larger.eval().requires_grad_(False),)
 
     def forward(
         self,
@@ -31,7 +34,7 @@ class JointLoss(nn.Module):
         """Score a batch: features (N, T, n_mels), lengths (N,), tokens (N, U), token_lengths (N,).
 
         `aligned` is what is left of the weights of the aligned losses. Returns the loss per token, and the
-        parts named by LOSSES, (6,), detached.
+        parts named by LOSSES, (7,), detached.
         """
         config = self.config
         heard, wanted = teacher_tokens(tokens, token_lengths)
@@ -39,7 +42,7 @@ class JointLoss(nn.Module):
         taught = self.model(features, lengths, heard if spells else None, config.scheduled_sampling)
         attention = self._attention(taught, wanted)
         first = self._ctc(taught.ctc, taught.encoded_lengths, tokens, token_lengths)
-        second = phones = looking = teacher = torch.zeros_like(first)
+        second = phones = looking = teacher = larger = torch.zeros_like(first)
         if taught.inter_ctc is not None and config.inter_ctc_weight > 0.0:
             second = self._ctc(taught.inter_ctc, taught.encoded_lengths, tokens, token_lengths)
         loss = (1.0 - config.ctc_weight) * attention + config.ctc_weight * first
@@ -50,7 +53,10 @@ class JointLoss(nn.Module):
         if targets is not None and config.teacher_weight > 0.0:
             teacher = _unlike_teacher(taught, targets)
             loss = loss + config.teacher_weight * teacher
-        return loss, torch.stack([attention, first, second, phones, looking, teacher]).detach()
+        for model in self._larger:
+            larger = _unlike_larger(taught, model, features, lengths, token_lengths)
+            loss = loss + config.larger_weight * larger
+        return loss, torch.stack([attention, first, second, phones, looking, teacher, larger]).detach()
 
     def _attention(self, taught: Taught, wanted: Tensor) -> Tensor:
         if taught.logits is None:
@@ -88,6 +94,17 @@ def _looking(taught: Taught, targets: Targets) -> Tensor:
         return taught.ctc.new_zeros(())
     share, known = inside(taught.alignments, targets.spans)
     return -(share.clamp(min=1e-4).log() * known).sum() / known.sum().clamp(min=1)
+
+
+def _unlike_larger(
+    taught: Taught, larger: LasModel, features: Tensor, lengths: Tensor, token_lengths: Tensor
+) -> Tensor:
+    """Cross entropy a token to the CTC posteriors of a larger model (Hinton et al. 2015, arXiv:1503.02531)."""
+    with torch.no_grad():
+        wanted = larger.ctc_log_probs(larger.listener(features, lengths)[0]).exp()
+    entropies = -(wanted * taught.ctc).sum(dim=2)
+    valid = frame_mask(taught.encoded_lengths, entropies.shape[1])[:, 0]
+    return (entropies * valid).sum() / token_lengths.sum()
 
 
 def _unlike_teacher(taught: Taught, targets: Targets) -> Tensor:

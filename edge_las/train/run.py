@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="DIR", help="folder of the run; an interrupted run continues")
     add("--cache", metavar="DIR", help="where decoded audio is kept (default: OUT/cache)")
     add("--base", metavar="CHECKPOINT", help="fine-tune from this checkpoint, with its tokens")
+    add("--larger", metavar="CHECKPOINT", help="also learn this larger model's posteriors (loss.larger_weight)")
     add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
         help="override a value of the recipe, in TOML's notation")
     # fmt: on
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train as the command line says."""
     recipe = load_recipe(args.recipe, args.set)
-    result = train(recipe, args.data, Path(args.out), args.noise, args.cache, args.base)
+    result = train(recipe, args.data, Path(args.out), args.noise, args.cache, args.base, args.larger)
     heard = f"{result.step} steps, {result.audio_hours:.1f} hours heard"
     print(f"{heard}, best mean dev WER {result.best_wer:.2f} %")
     return 0
@@ -59,6 +60,7 @@ def train(
     noise: str | Path | None = None,
     cache: str | Path | None = None,
     base: str | None = None,
+    larger: str | None = None,
 ) -> Progress:
     """Run a recipe on folders of speech; `out` gets checkpoints `best` and `last`, and what made them.
 
@@ -70,7 +72,7 @@ def train(
             corpus = open_corpus(data, cache or out / "cache")
             tokens = _tokens(recipe, corpus, out, base)
         noises = load_noises(noise, recipe.augment)
-        trainer = Trainer(recipe, corpus, tokens, out, noises)
+        trainer = Trainer(recipe, corpus, tokens, out, noises, larger)
         if base is not None:
             trainer.start_from(base)
         if trainer.processes.first:

@@ -14,6 +14,7 @@ from edge_las.errors import ArtifactError, ConfigError
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.config import OptimConfig, Recipe
+from edge_las.train.evaluate import ErrorRates
 from edge_las.train.loop import Trainer
 from edge_las.train.optim import learning_rate
 from edge_las.train.resume import load_run
@@ -105,7 +106,9 @@ def test_a_finished_run_is_left_as_it_is(corpus, whole) -> None:
 
 def test_early_stopping(corpus, tmp_path, monkeypatch) -> None:
     error_rates = iter((50.0, 40.0, 45.0, 40.0, 60.0, 10.0))
-    monkeypatch.setattr("edge_las.train.loop.evaluate", lambda *_: {"mean": next(error_rates)})
+    monkeypatch.setattr(
+        "edge_las.train.loop.evaluate", lambda *_: ErrorRates({"a": next(error_rates)}, {}, {})
+    )
     made = recipe(optim={"max_steps": 40}, loop={"evaluate_steps": 2, "patience": 3})
     progress = Trainer(made, corpus, TOKENS, tmp_path).run()
     assert progress.step == 10 and progress.best_wer == 40.0 and progress.worse_evaluations == 3

@@ -2,6 +2,8 @@
 
 import json
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from edge_las.cli import main
 from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.run import load_recipe
@@ -33,3 +35,17 @@ def test_errors_are_one_line_and_status_2(tmp_path, capsys) -> None:
         assert main(command) == 2
         shown = capsys.readouterr().err.strip().splitlines()
         assert shown[-1].startswith("edge-las: error: ") and message in shown[-1]
+
+
+def test_a_smaller_model_learns_a_larger_ones_posteriors(tmp_path, capsys) -> None:
+    data, runs = flat_corpus(tmp_path / "data", 24), [tmp_path / "large", tmp_path / "small"]
+    command = ["train", "smoke", "--data", str(data), "--set", "data.batch_seconds=6"]
+    assert main([*command, "--out", str(runs[0]), "--set", "model.compact.channels=24"]) == 0
+    larger = ["--larger", str(runs[0] / "last"), "--out", str(runs[1])]
+    assert main([*command, *larger]) == 2
+    assert "--larger and loss.larger_weight above 0 go together" in capsys.readouterr().err
+    assert main([*command, *larger, "--set", "loss.larger_weight=1.0"]) == 0
+    scalars = EventAccumulator(str(runs[1] / "log")).Reload()
+    # A character's cross entropy over its share of frames: more than nothing, and falling.
+    values = [event.value for event in scalars.Scalars("loss/larger")]
+    assert values and 0.0 < values[-1] and load_checkpoint(runs[1] / "last")[0].config.compact.channels != 24
