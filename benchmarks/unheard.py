@@ -1,85 +1,151 @@
 """`python -m benchmarks.unheard`: commands learnt from synthetic voices alone, tried on real ones.
 
-The domain is the texts of one data set. No recording that holds one of their words is heard: neither in
-fine-tuning (--leave-words-out), nor by the base, which is trained without them here (--train-minutes) or was
-before (--base; --words prints the option for that).
+The domain is --templates, or the texts of --dataset. No recording that holds one of its words is heard: not
+in fine-tuning (--leave-words-out), and not by the base, which is trained without them here (--train-minutes)
+or was before (--base; --words prints the option for that). --table prints what was found as Markdown.
 """
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from benchmarks.command import Results, execute, fail, new_parser
+import numpy as np
+
+from benchmarks.command import Results, execute, new_parser
+from benchmarks.markdown import percent, table
+from benchmarks.output import read_json
 from benchmarks.recordings import load_recordings
-from edge_las.errors import ConfigError, EdgeLasError
+from edge_las.config import read_toml
+from edge_las.errors import ConfigError
+from edge_las.textfiles import read_json as read_inputs
 
-_SHOWN = ("commands", "intent_accuracy", "exact", "false_rejects", "outside", "false_accepts")
+_DATASETS = ["speech_commands"]
+_HEADS = ("real voices", "commands", "words in training", "right", "refused", "other speech accepted")
+# Every value of a list comes once before any comes again: so many commands hold all words.
+_DRAWN = 2000
 
 
-def texts_of(speech: Path, dataset: str) -> list[str]:
-    """List the different texts of a data set.
+def texts_of(speech: Path, datasets: Sequence[str]) -> list[str]:
+    """List the different texts of data sets.
 
-    Raises: ConfigError if it has none.
+    Raises: ConfigError for one that has none.
     """
-    found = {recording.text for recording in load_recordings(speech) if recording.dataset == dataset}
-    if not found:
-        raise ConfigError(f"{speech}: no recording of data set {dataset}")
-    return sorted(found)
+    recordings, texts = load_recordings(speech), set()
+    for dataset in datasets:
+        found = {recording.text for recording in recordings if recording.dataset == dataset}
+        if not found:
+            raise ConfigError(f"{speech}: no recording of data set {dataset}")
+        texts |= found
+    return sorted(texts)
 
 
-def write_domain(path: Path, texts: list[str]) -> None:
+def write_domain(path: Path, texts: list[str]) -> Path:
     """Write templates of one list; the intent is the same for all, the slot tells what was said."""
     lines = ["intents: {Said: {data: [{sentences: ['{text}']}]}}", "lists:", "  text:", "    values:"]
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([*lines, *(f'      - "{text}"' for text in texts)]) + "\n", encoding="utf-8")
+    return path
 
 
-def without(texts: list[str]) -> list[str]:
-    """Give the option that keeps every recording with a word of these texts out of training."""
-    words = sorted({word for text in texts for word in text.split()})
-    return ["--set", f"data.exclude_words={json.dumps(words)}"]
+def words_of(templates: Path) -> list[str]:
+    """List the words of a domain's commands.
+
+    Raises: ConfigError naming file and line.
+    """
+    from edge_las.domain.command import bundled_base
+    from edge_las.domain.commands import draw_commands
+    from edge_las.domain.compiled import read_compiled
+    from edge_las.tokens import TokenTable
+
+    compiled = read_compiled(templates, TokenTable.load(bundled_base() / "tokens.txt"), "en")
+    texts = islice(draw_commands(compiled, np.random.default_rng(1)), _DRAWN)
+    return sorted({word for text in texts for word in text.split()})
 
 
-def train_base(options: argparse.Namespace) -> Path:
+def without(words: Sequence[str]) -> list[str]:
+    """Give the option that keeps every recording with one of these words out of training."""
+    return ["--set", f"data.exclude_words={json.dumps(list(words))}"]
+
+
+def heard_by(base: Path, words: Sequence[str]) -> list[str] | None:
+    """List the words that were not kept from a checkpoint's training; None where that is not known."""
+    from edge_las.train.record import INPUTS, RECIPE
+
+    run_folder = base.resolve().parent
+    if not (run_folder / RECIPE).is_file():
+        return None
+    kept_out = set(read_toml(run_folder / RECIPE)["data"]["exclude_words"])
+    heard = sorted(set(words) - kept_out)
+    earlier = read_inputs(run_folder / INPUTS)["base"]
+    before: list[str] | None = heard_by(Path(earlier), words) if earlier else []
+    return None if before is None else sorted({*heard, *before})
+
+
+def train_base(options: argparse.Namespace, words: Sequence[str]) -> Path:
     """Train a checkpoint from nothing, on --data without the words, or take --base; return its folder."""
     if options.base:
         return Path(options.base)
     run_folder = options.out.with_name(options.out.name + ".base")
-    data = [word for folder in options.data or [options.speech] for word in ("--data", folder)]
+    data = [word for folder in _heard(options) for word in ("--data", folder)]
     limit = ["--set", f"optim.max_minutes={options.train_minutes:g}", "--set", "optim.compiled=true"]
-    left_out = without(texts_of(options.speech, options.words_of or options.dataset))
-    _edge_las("train", "compact_en", *data, "--out", run_folder, *limit, *left_out)
-    return run_folder / "best"
+    _edge_las("train", "compact_en", *data, "--out", run_folder, *limit, *without(words))
+    # Not `best`, which is chosen by dev clips that say the words.
+    return run_folder / "last"
+
+
+def _heard(options: argparse.Namespace) -> list[Path]:
+    return options.data or [options.speech]
+
+
+def templates_of(options: argparse.Namespace) -> Path:
+    """Give --templates, or write the texts of the data sets as templates beside --out."""
+    if options.templates:
+        return Path(options.templates)
+    path = options.out.with_name(options.out.name + ".yaml")
+    return write_domain(path, texts_of(options.speech, options.dataset or _DATASETS))
 
 
 def run(options: argparse.Namespace) -> Results:
-    """Build the domain, test it on the data set's dev recordings, and do the same with --compare."""
-    base = train_base(options)
-    manifest = options.speech / "manifest.tsv"
-    templates = options.templates
-    if templates is None:
-        templates = options.out.with_name(options.out.name + ".yaml")
-        templates.parent.mkdir(parents=True, exist_ok=True)
-        write_domain(templates, texts_of(options.speech, options.dataset))
-    training = ["--base", base, "--speech", options.speech, "--leave-words-out"]
-    training += ["--minutes", f"{options.minutes:g}", *options.more]
-    _edge_las("domain", "build", templates, "--out", options.out, *training)
-    results: Results = {"kind": "unheard", "dataset": options.dataset}
-    results["unheard"] = _tested(options.out, manifest, options)
+    """Build the domain, test it on the data sets' dev recordings, and do the same with --compare."""
+    templates = templates_of(options)
+    words = words_of(templates)
+    base = train_base(options, words)
+    _edge_las("domain", "build", templates, "--out", options.out, *_training(options, base))
+    results: Results = {"kind": "unheard", "words": words, "heard_by_base": heard_by(base, words)}
+    results["unheard"] = _tested(options.out, options)
     if options.compare:
         heard = options.out.with_name(options.out.name + ".heard")
         _edge_las("domain", "build", templates, "--out", heard, "--no-train", "--model", options.compare)
-        results["heard"] = _tested(heard, manifest, options)
+        results["heard"] = _tested(heard, options)
     return results
 
 
-def _tested(model: Path, manifest: Path, options: argparse.Namespace) -> Results:
-    only = ["--only", f"dataset={options.dataset}", "--only", "split=dev"]
-    found: Results = json.loads(_edge_las("domain", "test", model, "--recordings", manifest, *only, "--json"))
-    other = ["--only", f"dataset={options.negatives}", "--only", "split=dev"]
-    negatives = json.loads(_edge_las("domain", "test", model, "--negatives", manifest, *other, "--json"))
-    return {**found, "outside": negatives["outside"], "false_accepts": negatives["false_accepts"]}
+def _training(options: argparse.Namespace, base: Path) -> list[object]:
+    heard = [word for folder in _heard(options) for word in ("--speech", folder)]
+    noise = options.speech / "noise"
+    recorded = ["--noise", noise] if noise.is_dir() else []
+    limits = ["--leave-words-out", "--minutes", f"{options.minutes:g}"]
+    return [*heard, *recorded, "--base", base, *limits, *options.more]
+
+
+def _tested(model: Path, options: argparse.Namespace) -> Results:
+    manifest = options.speech / "manifest.tsv"
+    return {
+        "sets": {name: _test(model, "--recordings", manifest, name) for name in options.dataset or _DATASETS},
+        "outside": _test(model, "--negatives", manifest, options.negatives),
+    }
+
+
+def _test(model: Path, what: str, manifest: Path, dataset: str) -> dict[str, Any]:
+    only = ["--only", f"dataset={dataset}", "--only", "split=dev", "--json"]
+    found: dict[str, Any] = json.loads(_edge_las("domain", "test", model, what, manifest, *only))
+    return found
 
 
 def _edge_las(*arguments: object) -> str:
@@ -90,13 +156,24 @@ def _edge_las(*arguments: object) -> str:
     return done.stdout
 
 
+def rows(results: Results) -> Iterator[list[str]]:
+    """Write a row for each data set and model."""
+    for name in results["unheard"]["sets"]:
+        for kind in ("unheard", "heard"):
+            if kind in results:
+                found, outside = results[kind]["sets"][name], results[kind]["outside"]["false_accepts"]
+                rates = map(percent, (found["exact"], found["false_rejects"], outside))
+                yield [name, str(found["commands"]), kind, *rates]
+
+
 def show(results: Results) -> None:
-    """Print a row for each model."""
-    print(f"real voices saying {results['dataset']}")
-    for name in ("unheard", "heard"):
-        if name in results:
-            values = ", ".join(f"{key} {results[name][key]}" for key in _SHOWN)
-            print(f"  words {name} in training: {values}")
+    """Print the table, and what the base is known to have heard."""
+    print("\n".join(table(_HEADS, rows(results))))
+    heard = results["heard_by_base"]
+    if heard is None:
+        print("it is not known what the base heard: beside it lies no recipe.toml of its run")
+    elif heard:
+        print(f"NOT unheard: the base was trained on recordings with {', '.join(heard)}")
 
 
 def parser_of() -> argparse.ArgumentParser:
@@ -104,17 +181,19 @@ def parser_of() -> argparse.ArgumentParser:
     parser = new_parser("unheard", __doc__)
     add = parser.add_argument
     # fmt: off
-    add("--speech", type=Path, required=True, metavar="DIR", help="recordings with manifest.tsv")
-    add("--dataset", default="speech_commands", help="whose texts are the commands (default speech_commands)")
-    add("--templates", type=Path, metavar="FILE.yaml", help="commands in place of the data set's texts")
+    add("--speech", type=Path, metavar="DIR", help="recordings with manifest.tsv")
+    add("--dataset", action="append", metavar="NAME",
+        help="whose dev recordings are tried (default speech_commands); repeatable")
+    add("--templates", type=Path, metavar="FILE.yaml", help="commands in place of the data sets' texts")
     add("--negatives", default="librispeech", metavar="NAME", help="other speech (default librispeech)")
-    add("--words", action="store_true", help="only print the option that trains a base without them")
-    add("--words-of", metavar="DATASET", help="whose words the base must not hear (default: --dataset's)")
     base = parser.add_mutually_exclusive_group()
-    base.add_argument("--base", type=Path, metavar="CHECKPOINT", help="trained without them")
+    base.add_argument("--base", type=Path, metavar="CHECKPOINT", help="trained without the domain's words")
     base.add_argument("--train-minutes", type=float, metavar="N", help="train the base, for so long")
+    base.add_argument("--words", action="store_true", 
+        help="only print the option that trains a base without the words of --templates and --dataset")
+    base.add_argument("--table", type=Path, nargs="+", metavar="JSON", help="only print what --json wrote")
     add("--data", type=Path, action="append", metavar="DIR",
-        help="corpus to train the base on (default: --speech); best aligned and cut; repeatable")
+        help="what base and domain are trained on (default: --speech); best aligned and cut; repeatable")
     add("--out", type=Path, metavar="DIR", help="the model to build")
     add("--minutes", type=float, default=55.0, help="for the build (default 55)")
     add("--compare", type=Path, metavar="DIR", help="an artifact that heard the words")
@@ -128,16 +207,31 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command."""
     parser = parser_of()
     options = parser.parse_args(arguments)
-    if not options.words:
-        if not (options.out and (options.base or options.train_minutes)):
-            parser.error("--out and one of --base and --train-minutes are needed")
-        return execute(parser, arguments, run, show)
-    try:
-        name, value = without(texts_of(options.speech, options.words_of or options.dataset))
-    except EdgeLasError as error:
-        return fail(parser, error)
-    print(f"{name} '{value}'")
-    return 0
+    if options.table:
+        return execute(parser, arguments, _read_tables, _show_tables)
+    if not options.speech:
+        parser.error("--speech is needed")
+    if options.words:
+        return execute(parser, arguments, _option, lambda results: print(results["option"]))
+    if not (options.out and (options.base or options.train_minutes)):
+        parser.error("--out and one of --base and --train-minutes are needed")
+    return execute(parser, arguments, run, show)
+
+
+def _option(options: argparse.Namespace) -> Results:
+    datasets = options.dataset or ([] if options.templates else _DATASETS)
+    words = {word for text in texts_of(options.speech, datasets) for word in text.split()}
+    words |= set(words_of(options.templates)) if options.templates else set()
+    name, value = without(sorted(words))
+    return {"option": f"{name} {shlex.quote(value)}"}
+
+
+def _read_tables(options: argparse.Namespace) -> Results:
+    return {"tables": [read_json(path, "unheard") for path in options.table]}
+
+
+def _show_tables(results: Results) -> None:
+    print("\n".join(table(_HEADS, (row for one in results["tables"] for row in rows(one)))))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_las.errors import ConfigError
 from edge_las.train.corpus import AUDIO_FILE, INDEX_FILE, Clip, Corpus, read_tsv, write_index
+from edge_las.train.data import holds
 from edge_las.train.decode import MANIFEST
 from edge_las.train.lhotse_cuts import cut_manifests
 
@@ -64,7 +65,7 @@ def choose_real(
         clip
         for clip in corpus.clips
         if clip.split == "train" and clip.text and 0.3 <= clip.seconds <= max_seconds
-        if not barred & set(clip.text.split())
+        if not holds(clip.text, barred)
     ]
     if not usable:
         raise ConfigError("--speech: no clip of the train split can be used")

@@ -11,7 +11,7 @@ from edge_las.errors import ConfigError
 from edge_las.tokens import TokenTable
 from edge_las.train.config import DataConfig, LossConfig, TokensConfig
 from edge_las.train.corpus import Clip
-from edge_las.train.data import BatchDataset, dev_clips, load_batches, plan_epoch, training_clips
+from edge_las.train.data import BatchDataset, dev_clips, holds, load_batches, plan_epoch, training_clips
 from edge_las.train.loss import JointLoss, teacher_tokens
 from edge_las.train.subwords import train_tokens
 from tests.tiny_artifact import tiny_model
@@ -86,6 +86,7 @@ def test_splits_and_exclusions(tmp_path) -> None:
     word = corpus.clips[0].text.split()[0]
     left = training_clips(corpus, DataConfig(exclude_words=(word,)))
     assert left and all(word not in corpus.clips[i].text.split() for i in left)
+    assert holds("that is one's own", {"one"}) and not holds("seventeen ones", {"one", "seven"})
     assert len(dev_clips(corpus, DataConfig())) == 4
     assert len(dev_clips(corpus, DataConfig(dev_clips=2))) == 2
 

@@ -146,6 +146,7 @@ def test_real_speech_is_chosen_without_barred_words(tmp_path) -> None:
     rows = [("books", "train", 4.0, f"page {'x' * (n + 1)}") for n in range(40)]
     rows += [("words", "train", 1.0, "stop" if n % 2 else "yes") for n in range(40)]
     rows += [("words", "dev", 1.0, "no"), ("words", "train", 30.0, "long"), ("words", "train", 1.0, "")]
+    rows += [("books", "train", 4.0, "a yes's end")]
     corpus = flat(
         tmp_path / "c", [(d, s, sec, t.replace(str(i % 100), "x")) for i, (d, s, sec, t) in enumerate(rows)]
     )
