@@ -83,12 +83,23 @@ def _is_of_all(tag: str) -> bool:
     return tag in ("dev_wer/mean", "dev_wer/ctc") or tag.startswith("dev_wer/ctc_")
 
 
-def _settings(folder: Path) -> dict[str, Any] | None:
+def read_record(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Read a run's recipe and inputs; None if it is older than the record of them.
+
+    Raises: ConfigError naming the file that is damaged.
+    """
     from edge_las.train.record import INPUTS, RECIPE
 
     if not (folder / RECIPE).is_file():
         return None
-    inputs = read_json(folder / INPUTS)
+    return read_toml(folder / RECIPE), read_json(folder / INPUTS)
+
+
+def _settings(folder: Path) -> dict[str, Any] | None:
+    record = read_record(folder)
+    if record is None:
+        return None
+    recipe, inputs = record
     base, noise, hours = inputs["base"], inputs["noise"], inputs["hours"]
     return {
         # Paths differ from machine to machine, and a checkpoint is named by its run.
@@ -96,7 +107,7 @@ def _settings(folder: Path) -> dict[str, Any] | None:
         "noise": noise and Path(noise).name,
         "hours": round(sum(hours.values()), 1),
         "sets": sorted(hours),
-        **flatten(read_toml(folder / RECIPE)),
+        **flatten(recipe),
     }
 
 

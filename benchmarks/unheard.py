@@ -21,9 +21,8 @@ from benchmarks.command import Results, execute, new_parser
 from benchmarks.markdown import percent, table
 from benchmarks.output import read_json
 from benchmarks.recordings import load_recordings
-from edge_las.config import read_toml
+from benchmarks.runs import read_record
 from edge_las.errors import ConfigError
-from edge_las.textfiles import read_json as read_inputs
 
 _DATASETS = ["speech_commands"]
 _HEADS = ("real voices", "commands", "words in training", "right", "refused", "other speech accepted")
@@ -75,16 +74,13 @@ def without(words: Sequence[str]) -> list[str]:
 
 def heard_by(base: Path, words: Sequence[str]) -> list[str] | None:
     """List the words that were not kept from a checkpoint's training; None where that is not known."""
-    from edge_las.train.record import INPUTS, RECIPE
-
-    run_folder = base.resolve().parent
-    if not (run_folder / RECIPE).is_file():
+    record = read_record(base.resolve().parent)
+    if record is None:
         return None
-    kept_out = set(read_toml(run_folder / RECIPE)["data"]["exclude_words"])
-    heard = sorted(set(words) - kept_out)
-    earlier = read_inputs(run_folder / INPUTS)["base"]
-    before: list[str] | None = heard_by(Path(earlier), words) if earlier else []
-    return None if before is None else sorted({*heard, *before})
+    recipe, inputs = record
+    heard = set(words) - set(recipe["data"]["exclude_words"])
+    before: list[str] | None = heard_by(Path(inputs["base"]), words) if inputs["base"] else []
+    return None if before is None else sorted(heard.union(before))
 
 
 def train_base(options: argparse.Namespace, words: Sequence[str]) -> Path:
