@@ -21,8 +21,8 @@ _NO_MATTER = {
 class Run:
     """What a run's folder tells.
 
-    settings: the recipe by dotted keys, and base, noise, data sets and their hours; None if the run is older
-    than the record of it.
+    settings: the recipe by dotted keys, data sets and their hours, other inputs; None if the run is older
+    than the record of them.
     listener: parameters with the CTC head; spelling: with the Speller too, without heads for training.
     """
 
@@ -100,15 +100,10 @@ def _settings(folder: Path) -> dict[str, Any] | None:
     if record is None:
         return None
     recipe, inputs = record
-    base, noise, hours = inputs["base"], inputs["noise"], inputs["hours"]
-    return {
-        # Paths differ from machine to machine, and a checkpoint is named by its run.
-        "base": base and "/".join(Path(base).parts[-2:]),
-        "noise": noise and Path(noise).name,
-        "hours": round(sum(hours.values()), 1),
-        "sets": sorted(hours),
-        **flatten(recipe),
-    }
+    hours = inputs.pop("hours")
+    # Paths differ from machine to machine, and a checkpoint is named by its run.
+    others = {name: path and "/".join(Path(path).parts[-2:]) for name, path in inputs.items()}
+    return {"hours": round(sum(hours.values()), 1), "sets": sorted(hours), **others, **flatten(recipe)}
 
 
 def _parameters(checkpoint: Path) -> tuple[int, int]:

@@ -73,14 +73,21 @@ def without(words: Sequence[str]) -> list[str]:
 
 
 def heard_by(base: Path, words: Sequence[str]) -> list[str] | None:
-    """List the words that were not kept from a checkpoint's training; None where that is not known."""
+    """List the words that were not kept from a checkpoint's training and from those that it learnt from.
+
+    None where that is not known.
+    """
     record = read_record(base.resolve().parent)
     if record is None:
         return None
     recipe, inputs = record
     heard = set(words) - set(recipe["data"]["exclude_words"])
-    before: list[str] | None = heard_by(Path(inputs["base"]), words) if inputs["base"] else []
-    return None if before is None else sorted(heard.union(before))
+    for teacher in filter(None, (inputs["base"], inputs["larger"])):
+        before = heard_by(Path(teacher), words)
+        if before is None:
+            return None
+        heard |= set(before)
+    return sorted(heard)
 
 
 def train_base(options: argparse.Namespace, words: Sequence[str]) -> Path:

@@ -16,9 +16,9 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def write_record(
-    out: Path, recipe: Recipe, heard: Iterable[Clip], noise: str | Path | None, base: str | Path | None
+    out: Path, recipe: Recipe, heard: Iterable[Clip], others: Mapping[str, str | Path | None]
 ) -> None:
-    """Write the recipe with every value, and the inputs: hours of each data set to train on, noise, base.
+    """Write the recipe with every value, and the inputs: hours of each data set to train on, other paths.
 
     Raises: ConfigError naming the file that cannot be written.
     """
@@ -28,8 +28,7 @@ def write_record(
         hours[clip.dataset] = hours.get(clip.dataset, 0.0) + clip.seconds / 3600
     inputs = {
         "hours": {name: round(hours[name], 3) for name in sorted(hours)},
-        "noise": None if noise is None else str(noise),
-        "base": None if base is None else str(base),
+        **{name: path and str(path) for name, path in others.items()},
     }
     for name, text in (
         (RECIPE, "\n".join(to_toml(to_dict(recipe)))),

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, metavar="DIR", help="folder of the run; an interrupted run continues")
     add("--cache", metavar="DIR", help="where decoded audio is kept (default: OUT/cache)")
     add("--base", metavar="CHECKPOINT", help="fine-tune from this checkpoint, with its tokens")
-    add("--larger", metavar="CHECKPOINT", help="also learn this larger model's posteriors (loss.larger_weight)")
+    add("--larger", metavar="CHECKPOINT", help="learn a larger model's posteriors too (loss.larger_weight)")
     add("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
         help="override a value of the recipe, in TOML's notation")
     # fmt: on
@@ -77,7 +77,7 @@ def train(
             trainer.start_from(base)
         if trainer.processes.first:
             heard = (corpus.clips[i] for i in training_clips(corpus, recipe.data))
-            write_record(out, recipe, heard, noise, base)
+            write_record(out, recipe, heard, {"noise": noise, "base": base, "larger": larger})
         try:
             progress = trainer.run()
         finally:

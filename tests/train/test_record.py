@@ -22,10 +22,11 @@ def test_the_recipe_comes_back_and_hours_are_counted_by_data_set(tmp_path) -> No
     made = recipe(data={"repeat": {"my words": 2.5}, "exclude_words": ["don't"]}, model={"teacher_dim": 4})
     heard = [clip("words", 1800.0), clip("books", 360.0), clip("words", 900.0)]
     out = tmp_path / "runs" / "new"
-    write_record(out, made, heard, tmp_path / "noise", "models/base")
+    write_record(out, made, heard, {"noise": tmp_path / "noise", "base": "models/base", "larger": None})
     assert load_recipe(str(out / "recipe.toml")) == made
     assert json.loads((out / "inputs.json").read_text()) == {
         "hours": {"books": 0.1, "words": 0.75},
         "noise": str(tmp_path / "noise"),
         "base": "models/base",
+        "larger": None,
     }

@@ -108,14 +108,15 @@ def test_trains_the_base_without_the_words_first(tmp_path, called) -> None:
 
 
 def test_what_a_base_heard_is_read_from_its_run_and_those_before(tmp_path) -> None:
-    def record(name: str, words: list[str], base: Path | None) -> Path:
+    def record(name: str, words: list[str], base: Path | None, larger: Path | None = None) -> Path:
         recipe = load_recipe("smoke", [f"data.exclude_words={json.dumps(words)}"])
-        write_record(tmp_path / name, recipe, [], None, base)
+        write_record(tmp_path / name, recipe, [], {"base": base, "larger": larger})
         return tmp_path / name / "last"
 
     first = record("first", ["go", "left"], None)
     assert unheard.heard_by(first, ["go", "left"]) == []
     assert unheard.heard_by(first, ["go", "no"]) == ["no"]
+    assert unheard.heard_by(record("taught", ["go", "no"], None, first), ["go", "no"]) == ["no"]
     assert unheard.heard_by(record("second", ["go", "no"], first), ["go", "no"]) == ["no"]
     assert unheard.heard_by(record("third", ["go"], tmp_path / "lost" / "best"), ["go"]) is None
 
