@@ -121,7 +121,7 @@ def show(results: Results) -> None:
     for one in results["runs"]:
         hours, wer = one["curve"][-1]
         size = f"{one['parameters'] / 1e6:.2f} M parameters, {hours:.1f} h heard"
-        print(f"{one['name']}: {size}, mean dev WER {wer:.1f} %, {len(one['differs'])} values differ")
+        print(f"{one['name']}: {size}, mean dev WER {wer:.1f} %, values that differ: {len(one['differs'])}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -173,8 +173,8 @@ def draw(points: Sequence[Point], law: Law, path: Path) -> None:
 def show(results: Results) -> None:
     """Print the law and what it promises."""
     law, here = Law(**results["law"]), results["here"]
-    measured = f"{len(results['points'])} measurements (runs' by {results['by']})"
-    print(f"{measured}, off by {results['relative_error']:.1%}")
+    measured = f"{len(results['points'])} measurements, of runs by {results['by']}"
+    print(f"{measured}; the law is off by {results['relative_error']:.1%}")
     size = f" + {law.of_parameters:.3g} parameters^-{law.by_parameters:.2f}" if law.of_parameters else ""
     print(f"WER = {law.floor:.1f} + {law.of_hours:.3g} hours^-{law.by_hours:.2f}{size}")
     print(
@@ -184,7 +184,8 @@ def show(results: Results) -> None:
         if name in results:
             print(f"{name}: " + ", ".join(f"{k} {wer:.1f}" for k, wer in results[name].items()))
     if not law.of_parameters:
-        print("parameters: all measurements are of one size of model")
+        sizes = len({point["parameters"] for point in results["points"]})
+        print(f"parameters: {'of no use here' if sizes > 1 else 'all measurements are of one size of model'}")
 
 
 def main(arguments: list[str] | None = None) -> int:
