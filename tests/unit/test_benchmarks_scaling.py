@@ -54,9 +54,9 @@ def test_bad_tables_and_folders_are_named(tmp_path, capsys) -> None:
         assert error.startswith("benchmarks.scaling: error: ") and message in error
 
 
-def test_sizes_that_change_nothing_are_told_from_one_size(tmp_path, capsys) -> None:
+def test_sizes_that_do_not_help_are_told_from_one_size(tmp_path, capsys) -> None:
     for sizes, told in ((SIZES, "parameters: of no use here"), ((1e6,), "of one size of model")):
-        rows = [f"{size}\t{hours}\t{10.0 + 100.0 * hours**-0.3}" for size in sizes for hours in HOURS]
+        rows = [f"{size}\t{h}\t{10 + size / 1e6 + 100 * h**-0.3}" for size in sizes for h in HOURS]
         (tmp_path / "runs.tsv").write_text("\n".join(["parameters\thours\twer", *rows]) + "\n")
         assert scaling.main([str(tmp_path / "runs.tsv")]) == 0
         assert told in capsys.readouterr().out
