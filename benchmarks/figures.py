@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_las.errors import ConfigError
+
 # Of middling lightness; where the colours run out the markers change.
 _COLOURS = ("#3b82f6", "#e2711d", "#22a35a", "#c026d3", "#d9423b", "#8a7a1f", "#0d9aa8", "#8b6cf0")
 _MARKERS = ("o", "s", "^", "D")
@@ -21,9 +23,14 @@ _LABEL_POINTS = 8
 
 
 def new_figure(width: float, height: float, columns: int = 1) -> tuple[Any, Sequence[Any]]:
-    """Make a row of panels with the same axes; sizes in inches."""
-    import matplotlib
+    """Make a row of panels with the same axes; sizes in inches.
 
+    Raises: ConfigError without matplotlib.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise ConfigError("plots need matplotlib: pip install matplotlib") from None
     matplotlib.use("svg")
     matplotlib.rcParams |= _SETTINGS
     from matplotlib import pyplot

@@ -25,7 +25,9 @@ def write_record(
     out.mkdir(parents=True, exist_ok=True)
     hours: dict[str, float] = {}
     for clip in heard:
-        hours[clip.dataset] = hours.get(clip.dataset, 0.0) + clip.seconds / 3600
+        # What is repeated 0 times is evaluated at most.
+        if recipe.data.repeat.get(clip.dataset, 1.0) > 0.0:
+            hours[clip.dataset] = hours.get(clip.dataset, 0.0) + clip.seconds / 3600
     inputs = {
         "hours": {name: round(hours[name], 3) for name in sorted(hours)},
         **{name: path and str(path) for name, path in others.items()},

@@ -19,8 +19,9 @@ def test_any_values_come_back_from_toml() -> None:
 
 
 def test_the_recipe_comes_back_and_hours_are_counted_by_data_set(tmp_path) -> None:
-    made = recipe(data={"repeat": {"my words": 2.5}, "exclude_words": ["don't"]}, model={"teacher_dim": 4})
-    heard = [clip("words", 1800.0), clip("books", 360.0), clip("words", 900.0)]
+    repeat = {"my words": 2.5, "songs": 0.0}
+    made = recipe(data={"repeat": repeat, "exclude_words": ["don't"]}, model={"teacher_dim": 4})
+    heard = [clip("words", 1800.0), clip("books", 360.0), clip("words", 900.0), clip("songs", 9.0)]
     out = tmp_path / "runs" / "new"
     write_record(out, made, heard, {"noise": tmp_path / "noise", "base": "models/base", "larger": None})
     assert load_recipe(str(out / "recipe.toml")) == made

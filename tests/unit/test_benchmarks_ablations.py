@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,15 @@ def test_the_page_tells_what_differs_and_what_came_of_it(runs, tmp_path, capsys)
     assert all(b"as it is" in svg and len(svg) < 60_000 for svg in drawn)
     assert ablations.main([*options, *written]) == 0
     assert [(page.parent / link).read_bytes() for link in links] == drawn
+
+
+def test_without_matplotlib_plots_are_refused_in_a_line(runs, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert ablations.main([str(runs[0]), "--plots", str(tmp_path)]) == 2
+    assert (
+        capsys.readouterr().err
+        == "benchmarks.ablations: error: plots need matplotlib: pip install matplotlib\n"
+    )
 
 
 def test_losses_of_other_tokens_are_not_put_beside_each_other(runs) -> None:
