@@ -7,8 +7,9 @@ from typing import Any
 
 from benchmarks.recordings import Recording, choose, spread
 from benchmarks.scoring import DIGITS, is_digits
+from edge_las.arcs import NOTHING, SPACE
 from edge_las.errors import ConfigError
-from edge_las.grammar import NOTHING, SPACE, Grammar, GrammarBuilder
+from edge_las.grammar import Grammar, GrammarBuilder
 from edge_las.runtime.recognizer import Recognizer
 
 # Slots of a sentence, and the values that each may have.

@@ -1,40 +1,30 @@
-"""What may be said: a network of characters with the intents and slots of its sentences, and its file."""
+"""What may be said: a network of characters with the intents and slots of its sentences."""
 
-import gzip
-import json
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from edge_las.errors import ArtifactError, ConfigError
+from edge_las.arcs import NOTHING, SPACE, Arc, Arcs, pack
+from edge_las.errors import ConfigError
 
-GRAMMAR_NAME = "grammar.json.gz"
-FORMAT = 1
-# Labels of arcs that are no character: one that takes nothing, and one that takes any letter.
-NOTHING, ANY, SPACE = "", "*", " "
-_MAX_BYTES = 64 << 20
 _SIGNS = {"%": " percent ", "&": " and ", "°": " degrees ", "\u2019": "'", "\u02bc": "'"}
 _READ_ALOUD = "@#‰"
 _VOWELS = frozenset("aeiouy")
-
-# A character and where it leads, or a network to go through, the slot for what it holds, and where to go on.
-Arc = tuple[str, int] | tuple[int, str, int]
 
 
 @dataclass(frozen=True)
 class Grammar:
     """Networks that refer to each other, never in circles; starts[0] is the start of whole sentences.
 
-    nodes holds the arcs of each node; ends the nodes where a network may be left: with an index into `blocks`
+    arcs holds those of each node; ends the nodes where a network may be left: with an index into `blocks`
     in the first network, else with a slot's value, None for the words themselves.
     """
 
     language: str
     blocks: tuple[dict[str, Any], ...]
     starts: tuple[int, ...]
-    nodes: tuple[tuple[Arc, ...], ...]
+    arcs: Arcs
     ends: dict[int, Any]
 
 
@@ -106,8 +96,7 @@ class GrammarBuilder:
 
     def build(self, language: str, blocks: Iterable[dict[str, Any]]) -> Grammar:
         """Give the grammar."""
-        nodes = tuple(tuple(arcs) for arcs in self._nodes)
-        return Grammar(language, tuple(blocks), tuple(self._starts), nodes, dict(self._ends))
+        return Grammar(language, tuple(blocks), tuple(self._starts), pack(self._nodes), dict(self._ends))
 
 
 def spoken_text(text: str, alphabet: Collection[str]) -> str:
@@ -175,61 +164,3 @@ def phrases_grammar(
     if len(grammar.ends) < 2:
         raise ConfigError(f"{source}: holds no phrase")
     return grammar
-
-
-def save_grammar(path: str | Path, grammar: Grammar) -> None:
-    """Write a grammar, the same bytes for the same grammar."""
-    values = {
-        "format": FORMAT,
-        "language": grammar.language,
-        "blocks": grammar.blocks,
-        "starts": grammar.starts,
-        "nodes": grammar.nodes,
-        "ends": [[node, value] for node, value in grammar.ends.items()],
-    }
-    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    Path(path).write_bytes(gzip.compress(text.encode("utf-8"), mtime=0))
-
-
-def load_grammar(path: str | Path) -> Grammar:
-    """Read a grammar.
-
-    Raises: ArtifactError naming the file.
-    """
-    try:
-        with gzip.open(path, "rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise ValueError("too large")
-        values = json.loads(data)
-        if values["format"] != FORMAT:
-            raise ValueError(f"format {values['format']}, this edge-las reads {FORMAT}")
-        grammar = Grammar(
-            language=str(values["language"]),
-            blocks=tuple(values["blocks"]),
-            starts=tuple(values["starts"]),
-            nodes=tuple(tuple(tuple(arc) for arc in arcs) for arcs in values["nodes"]),
-            ends=dict(values["ends"]),
-        )
-        _check(grammar)
-    except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not a grammar that can be read: {error}") from None
-    return grammar
-
-
-def _check(grammar: Grammar) -> None:
-    """Raise ValueError unless everything that is referred to is there."""
-    nodes, networks = range(len(grammar.nodes)), range(len(grammar.starts))
-    if not networks or any(start not in nodes for start in grammar.starts):
-        raise ValueError("a start is not a node")
-    if any(node not in nodes for node in grammar.ends):
-        raise ValueError("an end is not a node")
-    for arcs in grammar.nodes:
-        for arc in arcs:
-            label, target = arc[0], arc[-1]
-            known = label in networks if len(arc) == 3 else isinstance(label, str) and len(label) < 2
-            if not known or target not in nodes:
-                raise ValueError(f"the arc {arc} leads nowhere")
-    for block in grammar.blocks:
-        if not isinstance(block["intent"], str) or not isinstance(block["slots"], dict):
-            raise ValueError("an intent has no name or no slots")

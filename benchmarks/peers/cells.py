@@ -19,7 +19,7 @@ from benchmarks.peers.grammars import finite_state_grammar
 from benchmarks.peers.systems import SAMPLE_RATE_HZ, SYSTEMS
 from edge_las.artifact import MANIFEST_NAME, sha256_file
 from edge_las.errors import ConfigError, DeviceError
-from edge_las.grammar import save_grammar
+from edge_las.grammar_file import save_grammar
 from edge_las.search.automaton import Automaton
 
 # Counts up when what is measured changes its meaning: results of before are then measured again.

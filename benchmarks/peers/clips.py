@@ -16,7 +16,8 @@ from edge_las.artifact import load_manifest
 from edge_las.audio import read_audio
 from edge_las.domain.proof import Case, read_cases
 from edge_las.errors import ConfigError
-from edge_las.grammar import GRAMMAR_NAME, Grammar, load_grammar, phrases_grammar
+from edge_las.grammar import Grammar, phrases_grammar
+from edge_las.grammar_file import GRAMMAR_NAME, load_grammar
 from edge_las.search.automaton import Automaton
 
 LABELS_NAME = "label.json"

@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Iterator
 
+from edge_las.arcs import ANY
 from edge_las.errors import ConfigError
-from edge_las.grammar import ANY
 from edge_las.search.automaton import OUTSIDE, Automaton
 from edge_las.tokens import WORD_MARK
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge_las.audio import PCM_SCALE, pcm_to_float
 from edge_las.errors import DeviceError
-from edge_las.grammar import load_grammar
+from edge_las.grammar_file import load_grammar
 
 Pcm = npt.NDArray[np.int16]
 

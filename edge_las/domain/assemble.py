@@ -17,7 +17,7 @@ from edge_las.artifact import (
 from edge_las.domain.compiled import Compiled, read_compiled
 from edge_las.domain.texts import Counts, domain_texts
 from edge_las.errors import ArtifactError
-from edge_las.grammar import GRAMMAR_NAME, save_grammar
+from edge_las.grammar_file import GRAMMAR_NAME, save_grammar
 from edge_las.ngram import NGRAM_NAME, NgramModel, save_ngrams
 from edge_las.ngram_estimate import estimate
 from edge_las.staging import staged

@@ -5,13 +5,14 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from edge_las.arcs import ANY, NOTHING, SPACE
 from edge_las.domain.numbers import spell_number
 from edge_las.domain.sampling import INLINE_RANGE
 from edge_las.domain.sentences import Block, Domain, NumberRange, Value, Wildcard, is_template
 from edge_las.domain.spoken import as_spoken
 from edge_las.domain.yaml_lines import Text
 from edge_las.errors import ConfigError
-from edge_las.grammar import ANY, NOTHING, SPACE, Grammar, GrammarBuilder
+from edge_las.grammar import Grammar, GrammarBuilder
 
 # Orders of a permutation are not listed, but the sets of what was said so far are: 2 ** items.
 _MAX_PERMUTED = 10

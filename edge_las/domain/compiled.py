@@ -30,7 +30,7 @@ class Compiled:
         return Automaton(self.grammar)
 
     def __str__(self) -> str:
-        intents, nodes = len({block.intent for block in self.domain.blocks}), len(self.grammar.nodes)
+        intents, nodes = len({block.intent for block in self.domain.blocks}), len(self.grammar.arcs)
         sentences = sum(map(sum, self.sizes))
         return f"{self.source}: {intents} intents, {sentences:.4g} sentences, {nodes} nodes"
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from edge_las.artifact import Manifest, load_manifest, load_tokens, verify
 from edge_las.config import from_dict
 from edge_las.errors import ArtifactError
-from edge_las.grammar import GRAMMAR_NAME, Grammar, load_grammar
+from edge_las.grammar import Grammar
+from edge_las.grammar_file import GRAMMAR_NAME, load_grammar
 from edge_las.ngram import NGRAM_NAME, load_ngrams
 from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.constraint import Constraint, ConstraintConfig

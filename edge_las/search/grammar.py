@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edge_las.arcs import ANY
 from edge_las.errors import ConfigError
-from edge_las.grammar import ANY
 from edge_las.search.automaton import OUTSIDE, Automaton
 from edge_las.search.lookup import Table, TableScorer
 from edge_las.search.speller import IntArray

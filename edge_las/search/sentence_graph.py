@@ -1,7 +1,6 @@
 """The sentences of a grammar as a graph of tokens, grown as far as speech leads into it."""
 
 import threading
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,14 @@ from edge_las.search.speller import IntArray
 ROOT = 0
 
 
+# first, count: its steps, count being -1 before they are looked for; came: the last step that leads to it.
+_NODE = np.dtype("i4, i4, i4, i4, i4, ?")
+_NODE.names = ("state", "token", "first", "count", "came", "may_end")
+# other: the step before that leads to the same target; -1: none.
+_STEP = np.dtype("i4, i4, i4")
+_STEP.names = ("source", "target", "other")
+
+
 class SentenceGraph:
     """Nodes are a grammar's states together with the token that led there, ROOT before the first.
 
@@ -22,30 +29,25 @@ class SentenceGraph:
     def __init__(self, automaton: Automaton, scorer: GrammarScorer) -> None:
         """Take a grammar at work, and the scorer that keeps tokens in it."""
         self._automaton, self.scorer = automaton, scorer
-        self._states = [scorer.initial_state()]
-        self._ids: dict[tuple[int, int], int] = {}
-        self._sources: list[list[int]] = [[]]
-        # -1: not looked at yet.
-        self._first, self._count = np.full((2, 64), -1)
-        self._targets = np.zeros(64, dtype=np.int64)
-        self._num_targets = 0
-        self._tokens = np.full(64, -1)
-        self._may_end = np.zeros(64, dtype=bool)
+        self._nodes, self._steps = np.zeros(64, _NODE), np.zeros(64, _STEP)
+        self._num_nodes = self._num_steps = 0
+        self._ids: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._add(-1, scorer.initial_state())
 
     def __len__(self) -> int:
         """Count the nodes known so far."""
-        return len(self._states)
+        return self._num_nodes
 
     @property
-    def tokens(self) -> IntArray:
+    def tokens(self) -> npt.NDArray[np.int32]:
         """The token of each node; ROOT has -1."""
-        return self._tokens
+        return self._nodes["token"]
 
     @property
     def may_end(self) -> npt.NDArray[np.bool_]:
         """Whether a sentence may end at each node."""
-        return self._may_end
+        return self._nodes["may_end"]
 
     @property
     def has_wildcards(self) -> bool:
@@ -53,45 +55,69 @@ class SentenceGraph:
         return self._automaton.has_wildcards
 
     def sources(self, node: int) -> list[int]:
-        """List the nodes that are known to lead to a node."""
-        return self._sources[node]
+        """List the nodes that are known to lead to a node, the latest first."""
+        found, step = [], int(self._nodes["came"][node])
+        while step >= 0:
+            source, _, step = self._steps[step].item()
+            found.append(source)
+        return found
 
-    def followers(self, nodes: IntArray) -> tuple[IntArray, IntArray]:
+    def leading_to(self, nodes: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+        """Tell which nodes (N,) are known to lead to any of some nodes, these included."""
+        with self._lock:
+            came, steps = self._nodes["came"], self._steps
+            found = np.zeros(len(came), dtype=np.bool_)
+            while nodes.size:
+                found[nodes] = True
+                step, before = came[nodes], [nodes[:0]]
+                while (step := step[step >= 0]).size:
+                    before.append(steps["source"][step])
+                    step = steps["other"][step]
+                nodes = np.unique(np.concatenate(before))
+                nodes = nodes[~found[nodes]]
+        return found
+
+    def followers(self, nodes: npt.NDArray[np.int32]) -> tuple[IntArray, npt.NDArray[np.int32]]:
         """List all steps from nodes (N,): the place in `nodes` that each starts from, and where it leads."""
         with self._lock:
-            for node in nodes[self._first[nodes] < 0].tolist():
+            for node in nodes[self._nodes["count"][nodes] < 0].tolist():
                 self._grow(node)
-            first, count, targets = self._first[nodes], self._count[nodes], self._targets
+            first, count = self._nodes["first"][nodes], self._nodes["count"][nodes]
+            targets = self._steps["target"]
         places = np.repeat(np.arange(len(nodes)), count)
         within = np.arange(len(places)) - np.repeat(np.cumsum(count) - count, count)
         return places, targets[first[places] + within]
 
     def _grow(self, node: int) -> None:
-        tokens, states = self.scorer.followers(self._states[node])
+        tokens, states = self.scorer.followers(int(self._nodes["state"][node]))
         found = [self._node(*pair) for pair in zip(tokens.tolist(), states.tolist(), strict=True)]
-        end = self._num_targets + len(found)
-        self._targets = _roomy(self._targets, end, 0)
-        self._targets[self._num_targets : end] = found
-        self._first[node], self._count[node], self._num_targets = self._num_targets, len(found), end
-        for target in found:
-            self._sources[target].append(node)
+        start, end = self._num_steps, self._num_steps + len(found)
+        self._steps = _roomy(self._steps, end)
+        steps = self._steps[start:end]
+        steps["source"], steps["target"], steps["other"] = node, found, self._nodes["came"][found]
+        # Whoever looks for sources meanwhile finds steps that are whole.
+        self._nodes["came"][found] = np.arange(start, end)
+        self._nodes["first"][node], self._nodes["count"][node], self._num_steps = start, len(found), end
 
     def _node(self, token: int, state: int) -> int:
-        found = self._ids.get((token, state))
-        if found is not None:
-            return found
-        node = self._ids[token, state] = len(self._states)
-        self._states.append(state)
-        self._sources.append([])
-        self._first, self._count = (_roomy(array, node + 1, -1) for array in (self._first, self._count))
-        self._tokens = _roomy(self._tokens, node + 1, -1)
-        self._may_end = _roomy(self._may_end, node + 1, False)
-        self._tokens[node], self._may_end[node] = token, self._automaton.may_end(state)
+        key = token << 32 | state
+        found = self._ids.get(key)
+        if found is None:
+            found = self._ids[key] = self._add(token, state)
+        return found
+
+    def _add(self, token: int, state: int) -> int:
+        node = self._num_nodes
+        self._nodes = _roomy(self._nodes, node + 1)
+        self._nodes[node] = state, token, -1, -1, -1, self._automaton.may_end(state)
+        self._num_nodes = node + 1
         return node
 
 
-def _roomy(array: npt.NDArray[Any], size: int, fill: int) -> npt.NDArray[Any]:
-    """Give an array of at least a size, and twice as large if it must grow."""
+def _roomy(array: npt.NDArray[np.void], size: int) -> npt.NDArray[np.void]:
+    """Give an array of at least a size, and half as large again if it must grow."""
     if size <= len(array):
         return array
-    return np.concatenate([array, np.full(max(size, len(array)), fill, dtype=array.dtype)])
+    grown = np.zeros(max(size, len(array) * 3 // 2), array.dtype)
+    grown[: len(array)] = array
+    return grown

@@ -7,31 +7,60 @@ Source: Young, Russell & Thornton 1989, Token Passing; Soong & Huang 1991, A Tre
 
 import heapq
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_las.search.sentence_graph import ROOT, SentenceGraph
-from edge_las.search.speller import FloatArray, IntArray
+from edge_las.search.speller import FloatArray
 
 DoubleArray = npt.NDArray[np.float64]
+NodeArray = npt.NDArray[np.int32]
 
 _FLOOR = -60.0
 # Nodes further (nats) under the best of a frame are given up, and more nodes than this. 800 nodes lost right
 # sentences of 199 templates at 9 dB (51 to 56 % right); a margin of 40 takes twice the time for no more.
 _MARGIN, _MOST_NODES = 25.0, 4000
+# Nodes of all frames together: as many as 5 s of speech may have. Each takes 12 bytes for a while, and what
+# lasts longer is seldom a command.
+_MOST_SCORES = 500_000
 # A* looks at so many beginnings for each sentence asked for, then gives what it has.
 _MOST_LOOKS = 400
 
 
-@dataclass(frozen=True)
 class _Passed:
-    """Scores of one node by frame: after frames (k,) its best path ended in a blank, or in either."""
+    """Scores of nodes by frame; of long speech in large grammars the most memory that a search takes."""
 
-    frames: IntArray
-    blank: DoubleArray
-    either: DoubleArray
+    def __init__(self) -> None:
+        self._frames: list[tuple[NodeArray, FloatArray, FloatArray]] = []
+
+    def add(self, nodes: NodeArray, blank: DoubleArray, either: DoubleArray) -> None:
+        """Keep the next frame's nodes (k,), and of each the best path that ends in a blank, or in either."""
+        # Half the precision that they were added up with.
+        self._frames.append((nodes, blank.astype(np.float32), either.astype(np.float32)))
+
+    def close(self, wanted: npt.NDArray[np.bool_]) -> "_Passed":
+        """Make it ready to be asked for some nodes, a mask (N,), and forget the others."""
+        for number, (nodes, blank, either) in enumerate(self._frames):
+            mask = wanted[nodes]
+            self._frames[number] = nodes[mask], blank[mask], either[mask]
+        sizes = [len(nodes) for nodes, _, _ in self._frames]
+        nodes = np.concatenate([nodes for nodes, _, _ in self._frames])
+        order = np.argsort(nodes, kind="stable").astype(np.int32)
+        self._nodes, starts = np.unique(nodes[order], return_index=True)
+        self._bounds = np.append(starts, len(nodes))
+        self._numbers = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[order]
+        self._blank, self._either = (np.concatenate([f[n] for f in self._frames])[order] for n in (1, 2))
+        self._frames.clear()
+        return self
+
+    def of(self, node: int) -> tuple[NodeArray, FloatArray, FloatArray] | None:
+        """Give the frames (k,) at which a node was reached, and its scores there; None if it never was."""
+        place = int(np.searchsorted(self._nodes, node))
+        if place == len(self._nodes) or self._nodes[place] != node:
+            return None
+        part = slice(self._bounds[place], self._bounds[place + 1])
+        return self._numbers[part], self._blank[part], self._either[part]
 
 
 def best_sentences(
@@ -47,10 +76,11 @@ def best_sentences(
 
 def _pass_forward(
     graph: SentenceGraph, log_probs: DoubleArray, blank_id: int
-) -> tuple[dict[int, _Passed], list[tuple[float, int]]]:
+) -> tuple[_Passed, list[tuple[float, int]]]:
     """Return what each node scored at each frame, and the nodes that may end with their final scores."""
-    nodes, blank, nonblank = np.array([ROOT]), np.zeros(1), np.full(1, -np.inf)
-    history = [(nodes, blank, blank)]
+    nodes, blank, nonblank = np.array([ROOT], np.int32), np.zeros(1), np.full(1, -np.inf)
+    passed, most = _Passed(), min(_MOST_NODES, _MOST_SCORES // len(log_probs))
+    passed.add(nodes, blank, blank)
     for frame in log_probs:
         either = np.maximum(blank, nonblank)
         sources, targets = graph.followers(nodes)
@@ -59,17 +89,23 @@ def _pass_forward(
         entered = entered + frame[tokens[targets]]
         blank, nonblank = either + frame[blank_id], nonblank + frame[tokens[nodes]]
         likely = entered >= max(entered.max(initial=-np.inf), blank.max(), nonblank.max()) - _MARGIN
-        nodes, blank, nonblank = _merge(nodes, blank, nonblank, targets[likely], entered[likely])
-        history.append((nodes, blank, np.maximum(blank, nonblank)))
-    may_end = graph.may_end[nodes]
-    ends = zip(history[-1][2][may_end].tolist(), nodes[may_end].tolist(), strict=True)
-    return _by_node(history), [(score, node) for score, node in ends if score > -np.inf]
+        nodes, blank, nonblank = _merge(nodes, blank, nonblank, targets[likely], entered[likely], most)
+        passed.add(nodes, blank, np.maximum(blank, nonblank))
+    scores = np.maximum(blank, nonblank)
+    ending = graph.may_end[nodes] & (scores > -np.inf)
+    scores, nodes = scores[ending], nodes[ending]
+    return passed.close(graph.leading_to(nodes)), list(zip(scores.tolist(), nodes.tolist(), strict=True))
 
 
 def _merge(
-    nodes: IntArray, blank: DoubleArray, nonblank: DoubleArray, targets: IntArray, entered: DoubleArray
-) -> tuple[IntArray, DoubleArray, DoubleArray]:
-    """Join those who stay with those who enter, and give the unlikely up."""
+    nodes: NodeArray,
+    blank: DoubleArray,
+    nonblank: DoubleArray,
+    targets: NodeArray,
+    entered: DoubleArray,
+    most: int,
+) -> tuple[NodeArray, DoubleArray, DoubleArray]:
+    """Join those who stay with those who enter, and give the unlikely up, and all but so many."""
     merged, places = np.unique(np.concatenate([nodes, targets]), return_inverse=True)
     stayed, moved = places[: len(nodes)], places[len(nodes) :]
     next_blank, next_nonblank = np.full((2, len(merged)), -np.inf)
@@ -77,22 +113,10 @@ def _merge(
     np.maximum.at(next_nonblank, moved, entered)
     either = np.maximum(next_blank, next_nonblank)
     bar = either.max() - _MARGIN
-    if len(merged) > _MOST_NODES:
-        bar = max(bar, np.partition(either, -_MOST_NODES)[-_MOST_NODES])
+    if len(merged) > most:
+        bar = max(bar, np.partition(either, -most)[-most])
     kept = either >= bar
     return merged[kept], next_blank[kept], next_nonblank[kept]
-
-
-def _by_node(history: list[tuple[IntArray, DoubleArray, DoubleArray]]) -> dict[int, _Passed]:
-    frames = np.repeat(np.arange(len(history)), [len(nodes) for nodes, _, _ in history])
-    nodes, blank, either = (np.concatenate(column) for column in zip(*history, strict=True))
-    order = np.argsort(nodes, kind="stable")
-    different, starts = np.unique(nodes[order], return_index=True)
-    parts = np.split(order, starts[1:])
-    return {
-        node: _Passed(frames[part], blank[part], either[part])
-        for node, part in zip(different.tolist(), parts, strict=True)
-    }
 
 
 # A sentence's end from some token on, last token last; what was looked at so far is shared.
@@ -102,9 +126,7 @@ _Suffix = tuple[int, "_Suffix"] | None
 class _Backward:
     """Puts sentences together from their ends: with what is before known, the best come out first."""
 
-    def __init__(
-        self, graph: SentenceGraph, log_probs: DoubleArray, blank_id: int, passed: dict[int, _Passed]
-    ) -> None:
+    def __init__(self, graph: SentenceGraph, log_probs: DoubleArray, blank_id: int, passed: _Passed) -> None:
         self._graph, self._passed, self._blank_id = graph, passed, blank_id
         # Row v: the log prob of token v from the beginning up to a frame, (V, T + 1).
         self._sums = np.zeros((log_probs.shape[1], len(log_probs) + 1))
@@ -146,11 +168,12 @@ class _Backward:
         waited = _best_from(entered + blank) - blank
         result = []
         for source in self._graph.sources(node):
-            passed = self._passed.get(source)
+            passed = self._passed.of(source)
             if passed is None:
                 continue
+            frames, blank_scores, either = passed
             same = int(self._graph.tokens[source]) == token
-            scores = (passed.blank if same else passed.either) + entered[passed.frames]
+            scores = (blank_scores if same else either) + entered[frames]
             total = float(scores.max())
             if total == -np.inf:
                 continue

@@ -14,7 +14,7 @@ from edge_las.cli import main
 from edge_las.domain import exporting
 from edge_las.domain.build import alone_in
 from edge_las.errors import ConfigError
-from edge_las.grammar import GRAMMAR_NAME
+from edge_las.grammar_file import GRAMMAR_NAME
 from edge_las.ngram import NGRAM_NAME
 from edge_las.runtime.recognizer import Recognizer
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from fake_speller import EOS, HashedSpeller
 
-from edge_las.grammar import ANY, SPACE, GrammarBuilder, phrases_grammar
+from edge_las.arcs import ANY, SPACE
+from edge_las.grammar import GrammarBuilder, phrases_grammar
 from edge_las.runtime import constraint
 from edge_las.search.automaton import Automaton
 from edge_las.search.closed import search_sentences
@@ -103,6 +104,22 @@ def test_a_graph_may_be_shared_by_threads() -> None:
     shared = phrases(*texts)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda x: best_sentences(shared, x, 3, BLANK), inputs)) == alone
+
+
+def test_what_leads_to_a_node_is_found() -> None:
+    graph = phrases("ab", "cba", "acc")
+    assert len(best_sentences(graph, random_log_probs(12, 1), 3, BLANK)) == 3
+
+    def spelled(node: int) -> str:
+        (before,) = graph.sources(node) or [None]
+        return "" if before is None else spelled(before) + TOKENS.pieces[graph.tokens[node]]
+
+    ends = np.flatnonzero(graph.may_end[: len(graph)]).astype(np.int32)
+    assert {spelled(node) for node in ends} == {"▁ab", "▁cba", "▁acc"}
+    one = ends[[spelled(node) == "▁cba" for node in ends]]
+    assert [spelled(node) for node in np.flatnonzero(graph.leading_to(one))] == ["", "▁", "▁c", "▁cb", "▁cba"]
+    assert graph.leading_to(ends).sum() == len(graph)
+    assert not graph.leading_to(ends[:0]).any()
 
 
 def test_a_graph_that_has_grown_large_is_begun_anew(monkeypatch) -> None:
