@@ -8,8 +8,8 @@ import pytest
 from benchmarks.peers.grammars import finite_state_grammar, nearest, word_arcs
 from benchmarks.peers.texts import spoken
 from benchmarks.scoring import edit_distance
-from edge_las.errors import ConfigError
 from edge_las.arcs import ANY, SPACE
+from edge_las.errors import ConfigError
 from edge_las.grammar import GrammarBuilder, phrases_grammar
 from edge_las.search.automaton import Automaton
 
