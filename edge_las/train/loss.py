@@ -99,7 +99,7 @@ def _looking(taught: Taught, targets: Targets) -> Tensor:
 def _unlike_larger(
     taught: Taught, larger: LasModel, features: Tensor, lengths: Tensor, token_lengths: Tensor
 ) -> Tensor:
-    """Cross entropy a token to the CTC posteriors of a larger model (Hinton et al. 2015, arXiv:1503.02531)."""
+    """Cross entropy a token to a larger model's CTC posteriors (Hinton et al. 2015, arXiv:1503.02531)."""
     with torch.no_grad():
         wanted = larger.ctc_log_probs(larger.listener(features, lengths)[0]).exp()
     entropies = -(wanted * taught.ctc).sum(dim=2)

@@ -48,4 +48,4 @@ def test_a_smaller_model_learns_a_larger_ones_posteriors(tmp_path, capsys) -> No
     scalars = EventAccumulator(str(runs[1] / "log")).Reload()
     # A character's cross entropy over its share of frames: more than nothing, and falling.
     values = [event.value for event in scalars.Scalars("loss/larger")]
-    assert values and 0.0 < values[-1] and load_checkpoint(runs[1] / "last")[0].config.compact.channels != 24
+    assert values and values[-1] > 0.0 and load_checkpoint(runs[1] / "last")[0].config.compact.channels != 24
