@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -66,12 +67,12 @@ def _rows(orders: Sequence[Order]) -> DoubleArray:
 
 @dataclass(frozen=True)
 class Trial:
-    """A data set of words under a grammar of all, and of either half with the other half as strangers.
+    """A data set's texts under a grammar of all, and of either half with the other half as strangers.
 
-    noise is under that of all, and so is heldout, to which nothing is fitted.
+    noise is under that of all, and so is heldout, to which nothing is fitted; both may be empty.
     """
 
-    words: list[str]
+    texts: list[str]
     everything: list[Order]
     halves: list[Order]
     noise: list[Order]
@@ -92,25 +93,27 @@ def rates(found: Sequence[Order], tests: Acceptance) -> dict[str, float]:
     }
 
 
-def fit_acceptance(trials: Sequence[Trial], most_lost: float, least_rejected: float) -> Acceptance:
-    """Fit what tells right words from noise, then choose how much a word may lose.
+def fit_acceptance(trials: Sequence[Trial], most_lost: float) -> Acceptance:
+    """Fit what tells right texts from noise, then choose how much a text may lose.
 
-    Of right words the first may refuse a share of most_lost. The second accepts as many as it can while
-    least_rejected of the words outside the grammar are rejected.
+    Of right texts the first may refuse a share of most_lost. The second is where the share of texts that are
+    not understood and the share of strangers that are accepted, added up, are least; trials count alike.
+    Source: Youden 1950, Index for Rating Diagnostic Tests.
     """
-    right = [order for trial in trials for order in trial.everything if order.is_right]
-    noise = [order for trial in trials for order in trial.noise if order.evidence]
+    noisy = [trial for trial in trials if trial.noise]
+    right = [order for trial in noisy for order in trial.everything if order.is_right]
+    noise = [order for trial in noisy for order in trial.noise if order.evidence]
     if not right or not noise:
-        raise ConfigError("nothing to fit: no word was understood, or there is no noise")
+        raise ConfigError("nothing to fit: no text was understood, or there is no noise")
     weights = fit(_rows([*right, *noise]), np.arange(len(right) + len(noise)) < len(right)).round(4)
     least = speech_bar(probabilities(weights, right), probabilities(weights, noise), most_lost)
-    every_half = [order for trial in trials for order in trial.halves]
 
-    def worth(tests: Acceptance) -> tuple[bool, float]:
-        found = rates(every_half, tests)
-        return found["rejected"] < least_rejected, -found["accuracy"]
+    def worth(tests: Acceptance) -> float:
+        found = [rates(trial.halves, tests) for trial in trials]
+        return fmean(row["accuracy"] + row["rejected"] for row in found)
 
-    return min((Acceptance(weights, least, most) for most in THRESHOLDS), key=worth)
+    # Of equals the strictest.
+    return max((Acceptance(weights, least, most) for most in THRESHOLDS), key=worth)
 
 
 def acceptance_of(recognizer: Recognizer) -> Acceptance:

@@ -1,7 +1,7 @@
 """What is said and might be said in `benchmarks.slots`: read sentences with slots, digits, a model's own."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,18 @@ def domain_of(recordings: Sequence[Recording], sets: Sequence[str], split: str) 
     if not texts:
         raise ConfigError(f"{', '.join(sets)}: no sentence of {_FEWEST_WORDS} words")
     return sentence_templates(texts)
+
+
+def read_sentences(recordings: Iterable[Recording], sets: Sequence[str]) -> list[list[Recording]]:
+    """List the dev recordings of sentences of some data sets.
+
+    Raises: ConfigError naming a data set that has none.
+    """
+    found = choose(recordings, "dev", sets) if sets else {}
+    for name in found:
+        if not _read(found[name]):
+            raise ConfigError(f"{name}: has no sentence of {_FEWEST_WORDS} words")
+    return [_read(rows) for rows in found.values()]
 
 
 def _read(recordings: Sequence[Recording]) -> list[Recording]:

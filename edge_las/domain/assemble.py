@@ -27,9 +27,8 @@ DOMAIN_NAME = "domain.yaml"
 _OWN_FILES = {GRAMMAR_NAME, NGRAM_NAME, DOMAIN_NAME}
 _LM_ORDER = 6
 _LM_COUNTS = Counts(3000, 0, 1500)
-# What a language model does to a model's texts was not measured, so it has no weight. The model's own
-# threshold was fitted to single words; this is what builds that train come to (edge_las/domain/measure.py).
-_UNTRAINED = {"lm_weight": 0.0, "grammar_max_loss": 2.75}
+# What a language model does to a model's texts was not measured, so it has no weight.
+_UNTRAINED = {"lm_weight": 0.0}
 
 
 @dataclass(frozen=True)
