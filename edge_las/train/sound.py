@@ -16,6 +16,7 @@ from edge_las.train.utterances import FADE, Utterance
 # Columns of a stretch: utterance of the batch, first sample there, first sample in all corpora one after the
 # other, samples, whether it is faded in and out.
 _COLUMNS = 6
+_READ_SAMPLES = 1 << 26  # at a time, into the device's memory
 
 
 def stretch_rows(corpus: Corpus, utterances: Sequence[Utterance]) -> Tensor:
@@ -36,9 +37,9 @@ class Sound:
         self._samples = torch.empty(sum(corpus.sizes), dtype=torch.int16, device=device)
         at = 0
         for i, size in enumerate(corpus.sizes):
-            for begin in range(0, size, _CHUNK):
-                part = torch.from_numpy(corpus.read(i, begin, _CHUNK).copy())
-                self._samples[at : at + len(part)] = part.to(device)
+            for begin in range(0, size, _READ_SAMPLES):
+                part = torch.from_numpy(corpus.read(i, begin, _READ_SAMPLES).copy())
+                self._samples[at : at + len(part)].copy_(part)
                 at += len(part)
         self._fade = torch.from_numpy(FADE).to(device)
 
@@ -58,5 +59,3 @@ class Sound:
         out[row[owner] * longest + at[owner] + inside] = (heard * gain).to(torch.int16)
         return out.view(len(lengths), longest)
 
-
-_CHUNK = 1 << 26
