@@ -27,6 +27,7 @@ from benchmarks.command import (
 )
 from benchmarks.confidence import noise_sounds
 from benchmarks.listening import Sound, listen, listen_to_all
+from benchmarks.noise import load_noises
 from benchmarks.output import describe_machine, describe_model, write_search
 from benchmarks.recordings import choose, load_recordings, spread
 from benchmarks.slot_tasks import read_sentences, sentences_grammar
@@ -89,9 +90,10 @@ def try_sets(options: argparse.Namespace, recognizer: Recognizer, progress: Prog
     tokens, language = recognizer.tokens, recognizer.manifest.language
     recordings = load_recordings(options.speech, recognizer.sample_rate)
     short, long = _LENGTHS_S
-    noise = list(noise_sounds(recognizer, options.noise, lengths_s=long))
-    noise += noise_sounds(recognizer, options.noise, (0.2,), short)
-    heldout = list(noise_sounds(recognizer, options.noise, (0.0,), long))
+    noises = load_noises(options.noise, recognizer.sample_rate)
+    noise = list(noise_sounds(recognizer, noises, lengths_s=long))
+    noise += noise_sounds(recognizer, noises, (0.2,), short)
+    heldout = list(noise_sounds(recognizer, noises, (0.0,), long))
     trials = {}
     words = partial(phrases_grammar, alphabet=alphabet_of(tokens), language=language, source="words")
     for name, rows in choose(recordings, "dev", options.set.split(","), options.limit).items():

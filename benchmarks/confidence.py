@@ -4,9 +4,8 @@ import argparse
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from benchmarks.logistic import (
     rejection_curve,
     reliability,
 )
-from benchmarks.noise import LENGTHS_S, load_noises, pieces
+from benchmarks.noise import LENGTHS_S, FloatArray, load_noises, pieces
 from benchmarks.output import describe_machine, describe_model, write_search
 from benchmarks.recordings import choose, load_recordings
 from edge_las.errors import ConfigError
@@ -39,7 +38,7 @@ from edge_las.runtime.confidence import Evidence, WordEvidence, names_of
 from edge_las.runtime.recognizer import Recognizer, model_folder
 
 # Stretches of noise to fit with begin elsewhere than those that benchmarks.accuracy measures with.
-_STARTS_S = (0.4, 1.1, 1.9)
+_STARTS_S, _HELDOUT_STARTS_S = (0.4, 1.1, 1.9), (0.0,)
 # Log odds beyond the noise that came closest, for noise that was not heard.
 _SPARE_LOG_ODDS = 0.3
 _CTC_TOKENS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.2, 1.5)
@@ -141,8 +140,12 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     recordings = [recording for rows in chosen.values() for recording in rows]
     speech = answers(recognizer, listen_to_all(recognizer, recordings))
     progress(f"{len(speech)} of {len(recordings)} recordings gave text, before any gate")
-    noise = answers(recognizer, noise_sounds(recognizer, options.noise))
-    progress(f"{len(noise)} stretches of noise did")
+    noises = load_noises(options.noise, recognizer.sample_rate)
+    noise, heldout = (
+        answers(recognizer, noise_sounds(recognizer, noises, starts_s))
+        for starts_s in (_STARTS_S, _HELDOUT_STARTS_S)
+    )
+    progress(f"{len(noise)} stretches of noise did, and {len(heldout)} of noise that nothing is fitted to")
     gates = fit_gates(speech, noise, options.most_lost)
     text, measured_text = calibrate("text", Evidence, _rows(speech), _truths(speech))
     words = [pair for item in speech for pair in item.words]
@@ -156,7 +159,7 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
         "model": describe_model(folder, recognizer.manifest, recognizer.setup.engine.name),
         "measured_on": describe_machine(),
         "settings": settings,
-        "gate": _gate_report(speech, noise, settings),
+        "gate": _gate_report(speech, {"fitted": noise, "heldout": heldout}, settings),
         "text": measured_text,
         "word": measured_word,
     }
@@ -168,12 +171,11 @@ def _truths(items: Sequence[Answer]) -> BoolArray:
 
 def noise_sounds(
     recognizer: Recognizer,
-    folder: Path,
+    noises: Mapping[str, FloatArray],
     starts_s: Sequence[float] = _STARTS_S,
     lengths_s: tuple[float, ...] = LENGTHS_S,
 ) -> Iterator[Sound]:
-    """Listen to stretches of noise that begin at some places and have some lengths, in turn."""
-    noises = load_noises(folder, recognizer.sample_rate)
+    """Listen to stretches of noises that begin at some places and have some lengths, in turn."""
     for start_s in starts_s:
         for piece in pieces(noises, recognizer.sample_rate, lengths_s=lengths_s, start_s=start_s):
             sound = listen(recognizer, piece.source, "", piece.samples)
@@ -182,18 +184,23 @@ def noise_sounds(
 
 
 def _gate_report(
-    speech: Sequence[Answer], noise: Sequence[Answer], settings: dict[str, float]
+    speech: Sequence[Answer], noise: Mapping[str, Sequence[Answer]], settings: dict[str, float]
 ) -> dict[str, Any]:
     right = [item for item in speech if item.is_right]
     worthy = [item for item in speech if item.is_mostly_right]
-    let_through = [item for item, no in zip(noise, refused(noise, settings), strict=True) if not no]
+    let_through = {
+        name: [item for item, no in zip(items, refused(items, settings), strict=True) if not no]
+        for name, items in noise.items()
+    }
     by_set = {
         name: share(refused([item for item in worthy if item.source == name], settings))
         for name in dict.fromkeys(item.source for item in worthy)
     }
     return {
-        "noise_with_text": len(let_through),
-        "noise_examples": [f"{item.source}: {item.text}" for item in let_through[:10]],
+        "noise_with_text": {name: len(items) for name, items in let_through.items()},
+        "noise_examples": [f"{item.source}: {item.text}" for items in let_through.values() for item in items][
+            :10
+        ],
         "right_refused": share(refused(right, settings)),
         "mostly_right_refused_by_set": by_set,
     }
@@ -204,7 +211,7 @@ def show(results: Results) -> None:
     gate = results["gate"]
     print(f"gates refuse {gate['right_refused']:.2%} of right texts; of mostly right ones by set:")
     print(" ", ", ".join(f"{name} {lost:.2%}" for name, lost in gate["mostly_right_refused_by_set"].items()))
-    print(f"{gate['noise_with_text']} stretches of noise give text {gate['noise_examples']}")
+    print(f"stretches of noise that give text: {gate['noise_with_text']} {gate['noise_examples']}")
     for model in ("text", "word"):
         found = results[model]
         error = found["expected_calibration_error"]
