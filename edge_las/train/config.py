@@ -178,6 +178,9 @@ class OptimConfig:
     optimizer: str = "adamw"
     learning_rate: float = 2e-3
     final_learning_rate: float = 1e-5
+    # The Listener and its heads learn at this share of the rate: a Speller can catch up beside a Listener
+    # that has settled.
+    listener_share: float = 1.0
     warmup_steps: int = 1000
     max_steps: int = 20000
     max_minutes: float = 0.0

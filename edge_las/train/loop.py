@@ -115,7 +115,7 @@ class Trainer:
                 if progress.step % loop.log_steps == 0:
                     # Batches of words and of sentences differ much: one step's losses tell nothing.
                     mean = torch.stack(recent).mean(dim=0).tolist()
-                    log.losses(dict(zip(LOSSES, mean, strict=True)), self.optimizer.param_groups[0]["lr"])
+                    log.losses(dict(zip(LOSSES, mean, strict=True)), self.optimizer.param_groups[-1]["lr"])
                     recent = []
                 if progress.step % loop.evaluate_steps == 0:
                     self._evaluate(log)
@@ -177,7 +177,7 @@ class Trainer:
             progress.epoch, progress.batch = share.epoch, 0
         self.loss.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(optim, progress.step, progress.minutes)
+            group["lr"] = learning_rate(optim, progress.step, progress.minutes) * group["share"]
         losses = torch.zeros(len(LOSSES), device=self.device)
         with self.int8():
             for k, heard in enumerate(share.parts):

@@ -59,15 +59,19 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
 
 def build_optimizer(model: nn.Module, config: OptimConfig, cuda: bool) -> torch.optim.AdamW:
     """Make the optimiser; biases and scales don't decay, and matrices alone can be made orthogonal."""
-    parameters = list(model.parameters())
-    matrices = {id(p) for p in parameters if p.ndim > 1 and min(len(p), p[0].numel()) >= _LEAST_RANK}
+    parameters = dict(model.named_parameters())
+    matrices = {n for n, p in parameters.items() if p.ndim > 1 and min(len(p), p[0].numel()) >= _LEAST_RANK}
     if config.optimizer == "adamw":
         matrices = set()
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if id(p) in matrices], "orthogonal": True},
-        {"params": [p for p in parameters if p.ndim > 1 and id(p) not in matrices]},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = []
+    for of_speller in (False, True):
+        own = {n: p for n, p in parameters.items() if n.startswith("speller.") == of_speller}
+        kinds: list[dict[str, Any]] = [
+            {"params": [p for n, p in own.items() if n in matrices], "orthogonal": True},
+            {"params": [p for n, p in own.items() if p.ndim > 1 and n not in matrices]},
+            {"params": [p for n, p in own.items() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        groups += [kind | {"share": 1.0 if of_speller else config.listener_share} for kind in kinds]
     kind = Muon if matrices else torch.optim.AdamW
     return kind(
         [group for group in groups if group["params"]],

@@ -58,4 +58,3 @@ class Sound:
         out = torch.zeros(len(lengths) * longest, dtype=torch.int16, device=count.device)
         out[row[owner] * longest + at[owner] + inside] = (heard * gain).to(torch.int16)
         return out.view(len(lengths), longest)
-

@@ -1,4 +1,4 @@
-"""What is heard at once: clips one after the other, or phrases, and all that is known of how they were said."""
+"""What is heard at once: clips one after the other, or phrases, with all that is known of how it was said."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from edge_las.errors import ConfigError
+from edge_las.tokens import TokenTable
 from edge_las.train.blocks import frame_mask
 from edge_las.train.compiled import compile_training
 from edge_las.train.compiled_speller import teacher_forced
 from edge_las.train.config import CompactListenerConfig, ModelConfig, OptimConfig, SpellerConfig
 from edge_las.train.data import ahead
+from edge_las.train.loop import Trainer
 from edge_las.train.model import LasModel
 from edge_las.train.norm import MaskedBatchNorm
 from edge_las.train.optim import build_optimizer, orthogonal
@@ -154,6 +156,19 @@ def test_muon_resumes_as_if_not_interrupted(tmp_path) -> None:
     assert trained(made, corpus, tmp_path / "cut", stop_at=3).interrupted
     trained(made, corpus, tmp_path / "cut")
     assert_same_weights(tmp_path / "cut/last", tmp_path / "whole/last")
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_listener_without_a_share_of_the_rate_stays(tmp_path, kind: str) -> None:
+    wide = {**TINY, "compact": {**TINY["compact"], "channels": 64, "encoded_dim": 64}}
+    optim = {"max_steps": 2, "optimizer": kind, "listener_share": 0.0}
+    made = recipe(model=wide, optim=optim, data={"batch_seconds": 3.0})
+    trainer = Trainer(made, make_corpus(tmp_path / "corpus", 24), TokenTable.characters(), tmp_path / "run")
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    trainer.run()
+    moved = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
+    assert "speller.cell.weight_hh" in moved
+    assert all(name.startswith("speller.") for name in moved)
 
 
 def test_ahead_keeps_order_ends_and_passes_errors_on() -> None:
