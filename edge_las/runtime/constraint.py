@@ -26,11 +26,11 @@ from edge_las.tokens import SPECIALS, WORD_MARK, TokenTable
 MODES = ("strict", "soft", "off")
 # What a sentence loses is shared out over its tokens and so many more: one letter heard badly is no worse in
 # a short command. Where 2 % of other sentences pass, so do of single words 97.1 % with 2, 97.9 with 4, 98.0
-# with 8, and of real sentences with slots, as recorded and in kitchen noise at 12 dB, 79 and 66, 78 and 64, 77
-# and 61 % (understood at all: 81 and 72).
+# with 8, and of real sentences with slots, as recorded and in kitchen noise at 12 dB, 79 and 66, 78 and 64,
+# 77 and 61 % (understood at all: 81 and 72).
 _SPARE_TOKENS = 4
 # Each utterance visits parts of a large grammar: 60 of Home Assistant's grew 58,000 nodes, of 400 bytes.
-_MOST_NODES = 30000
+_MOST_NODES = 30_000
 
 
 @dataclass(frozen=True)
