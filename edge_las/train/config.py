@@ -100,7 +100,7 @@ class DataConfig:
     repeat: dict[str, float] = field(default_factory=dict)
     # Data sets left out altogether, in training and in evaluation.
     exclude: tuple[str, ...] = ()
-    # Clips with one of these words in their text are left out of training.
+    # Clips with one of these words in their text, also as "word's", are left out of training.
     exclude_words: tuple[str, ...] = ()
     max_seconds: float = 17.0
     # The sound of the whole corpus lies in the GPU's memory: loaders then only say what is heard.
@@ -193,7 +193,7 @@ class OptimConfig:
     precision: str = "bf16"
     # Training computes with the int8 values of the export, for the last steps of a model (docs/training.md).
     quantize_aware: bool = False
-    # On a CPU, compile the compact model's training passes: 1.5 times the speed; needs a C++ compiler.
+    # Compile the compact model's training passes: 1.5 times the speed on a CPU, which needs a C++ compiler.
     compiled: bool = False
 
     def __post_init__(self) -> None:

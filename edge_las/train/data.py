@@ -73,7 +73,7 @@ def training_clips(corpus: Corpus, config: DataConfig) -> list[int]:
 
 def holds(text: str, words: Collection[str]) -> bool:
     """Whether a text has one of these words, as it is or as in "one's"."""
-    return bool(words) and any(word.removesuffix("'s") in words for word in text.split())
+    return any(word in words or word.removesuffix("'s") in words for word in text.split())
 
 
 def dev_clips(corpus: Corpus, config: DataConfig) -> list[int]:
@@ -153,13 +153,13 @@ class BatchDataset(Dataset):
         temperature: float,
         seed: tuple[int, ...],
         teacher_dim: int = 0,
-        splicing: DataConfig | None = None,
+        config: DataConfig | None = None,
     ) -> None:
-        """Take a plan's batches; where `splicing` says so, phrases are heard in place of clips."""
+        """Take a plan's batches; by `config` phrases replace clips, and samples are read or only told."""
         self._corpus, self._plan, self._tokens = corpus, plan, tokens
         self._temperature, self._seed, self._teacher_dim = temperature, seed, teacher_dim
-        self._resident = splicing is not None and splicing.resident
-        self._splicing = splicing if splicing is not None and splicing.splice_probability > 0.0 else None
+        self._resident = config is not None and config.resident
+        self._splicing = config if config is not None and config.splice_probability > 0.0 else None
         if self._splicing is not None:
             self._voices = by_voice(corpus, sorted({i for items in plan for item in items for i in item}))
 

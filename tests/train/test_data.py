@@ -87,6 +87,7 @@ def test_splits_and_exclusions(tmp_path) -> None:
     left = training_clips(corpus, DataConfig(exclude_words=(word,)))
     assert left and all(word not in corpus.clips[i].text.split() for i in left)
     assert holds("that is one's own", {"one"}) and not holds("seventeen ones", {"one", "seven"})
+    assert holds("what's that", {"what's"}) and not holds("what is that", {"what's"})
     assert len(dev_clips(corpus, DataConfig())) == 4
     assert len(dev_clips(corpus, DataConfig(dev_clips=2))) == 2
 
