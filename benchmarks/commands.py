@@ -128,7 +128,7 @@ def report(trials: Mapping[str, Trial], tests: Acceptance) -> dict[str, Results]
 
 
 def run(options: argparse.Namespace, progress: Progress) -> Results:
-    """Measure words under grammars with the model's tests, or with such as are fitted now."""
+    """Measure words and sentences under grammars with the model's tests, or with such as are fitted now."""
     folder = model_folder(options.model)
     recognizer = Recognizer.load(folder, options.engine, 1, options.beam)
     trials = try_sets(options, recognizer, progress)

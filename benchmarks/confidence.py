@@ -192,15 +192,14 @@ def _gate_report(
         name: [item for item, no in zip(items, refused(items, settings), strict=True) if not no]
         for name, items in noise.items()
     }
+    examples = [f"{item.source}: {item.text}" for items in let_through.values() for item in items]
     by_set = {
         name: share(refused([item for item in worthy if item.source == name], settings))
         for name in dict.fromkeys(item.source for item in worthy)
     }
     return {
         "noise_with_text": {name: len(items) for name, items in let_through.items()},
-        "noise_examples": [f"{item.source}: {item.text}" for items in let_through.values() for item in items][
-            :10
-        ],
+        "noise_examples": examples[:10],
         "right_refused": share(refused(right, settings)),
         "mostly_right_refused_by_set": by_set,
     }

@@ -192,7 +192,7 @@ def parser_of() -> argparse.ArgumentParser:
     base = parser.add_mutually_exclusive_group()
     base.add_argument("--base", type=Path, metavar="CHECKPOINT", help="trained without the domain's words")
     base.add_argument("--train-minutes", type=float, metavar="N", help="train the base, for so long")
-    base.add_argument("--words", action="store_true", 
+    base.add_argument("--words", action="store_true",
         help="only print the option that trains a base without the words of --templates and --dataset")
     base.add_argument("--table", type=Path, nargs="+", metavar="JSON", help="only print what --json wrote")
     add("--data", type=Path, action="append", metavar="DIR",

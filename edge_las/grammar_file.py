@@ -53,7 +53,7 @@ def _unpacked(path: str | Path) -> bytes:
 
 def _grammar(values: dict[str, Any]) -> Grammar:
     if values["format"] not in _READ:
-        raise ValueError(f"format {values['format']}, this edge-las reads {FORMAT}")
+        raise ValueError(f"format {values['format']}, this edge-las reads {_READ[0]} to {FORMAT}")
     return Grammar(
         language=str(values["language"]),
         blocks=tuple(values["blocks"]),

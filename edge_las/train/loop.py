@@ -115,6 +115,7 @@ class Trainer:
                 if progress.step % loop.log_steps == 0:
                     # Batches of words and of sentences differ much: one step's losses tell nothing.
                     mean = torch.stack(recent).mean(dim=0).tolist()
+                    # The last group is the Speller's, which learns at the whole rate (optim.listener_share).
                     log.losses(dict(zip(LOSSES, mean, strict=True)), self.optimizer.param_groups[-1]["lr"])
                     recent = []
                 if progress.step % loop.evaluate_steps == 0:

@@ -159,7 +159,7 @@ def test_a_file_of_the_first_format_is_read(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, "format 3, this edge-las reads 2"),
+        ({"format": 3}, "format 3, this edge-las reads 1 to 2"),
         ({"starts": [99]}, "a start is not a node"),
         ({"ends": [[99, 0]]}, "an end is not a node"),
         ({"starts": [0], "ends": [], "nodes": ["go", [["a", 99]]]}, "an arc leads nowhere"),
