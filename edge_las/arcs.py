@@ -74,11 +74,18 @@ def pack(nodes: Iterable[str | Sequence[Arc]]) -> Arcs:
             first.extend(range(first[-1] + 1, first[-1] + 1 + len(node)))
             continue
         for arc in node:
-            label, slot, target = arc if len(arc) == 3 else (arc[0], "", arc[1])
-            if isinstance(label, str) == (len(arc) == 3) or not isinstance(slot, str):
-                raise ValueError(f"the arc {arc} leads nowhere")
-            codes.append((ord(label) if label else NOTHING_CODE) if isinstance(label, str) else -1 - label)
+            code, slot, target = _parts(arc)
+            codes.append(code)
             targets.append(target)
             slots.append(names.setdefault(slot, len(names)))
         first.append(len(codes))
     return Arcs(first, codes, targets, slots, tuple(names))
+
+
+def _parts(arc: Arc) -> tuple[int, str, int]:
+    """Give an arc's code, slot and target; a file may hold anything in place of it."""
+    if len(arc) == 2 and isinstance(arc[0], str):
+        return ord(arc[0]) if arc[0] else NOTHING_CODE, "", arc[1]
+    if len(arc) == 3 and isinstance(arc[0], int) and arc[0] >= 0 and isinstance(arc[1], str):
+        return -1 - arc[0], arc[1], arc[2]
+    raise ValueError(f"the arc {arc} leads nowhere")
