@@ -1,6 +1,7 @@
 """What is heard in an epoch, in which order, and in what batches."""
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from edge_las.tokens import TokenTable
 from edge_las.train.config import DataConfig, LossConfig, TokensConfig
 from edge_las.train.corpus import Clip
 from edge_las.train.data import BatchDataset, dev_clips, holds, load_batches, plan_epoch, training_clips
-from edge_las.train.loss import JointLoss, teacher_tokens
+from edge_las.train.loss import LOSSES, JointLoss, teacher_tokens
 from edge_las.train.subwords import train_tokens
 from tests.tiny_artifact import tiny_model
 from tests.train.synthetic import make_corpus
@@ -170,3 +171,30 @@ def test_the_listener_trains_alone() -> None:
     assert parts[0] == 0 and parts[1] > 0
     assert all(weight.grad is None for weight in model.speller.parameters())
     assert any(weight.grad is not None and weight.grad.any() for weight in model.listener.parameters())
+
+
+def test_a_larger_models_posteriors_draw_only_what_differs() -> None:
+    model, _ = tiny_model()
+    same, other = deepcopy(model), deepcopy(model)
+    with torch.no_grad():
+        other.ctc_head.bias[5] += 2.0
+    torch.manual_seed(0)
+    heard = (
+        torch.randn(2, 80, 64),
+        torch.tensor([80, 60]),
+        torch.tensor([[5, 6], [7, 4]]),
+        torch.tensor([2, 2]),
+    )
+    config = LossConfig(ctc_weight=1.0, larger_weight=1.0)
+    gradients = []
+    for larger in (None, same, other):
+        loss = JointLoss(model, config, larger)
+        assert len(list(loss.parameters())) == len(list(model.parameters()))
+        model.zero_grad()
+        value, parts = loss(*heard)
+        assert (parts[LOSSES.index("larger")] > 0.0) == (larger is not None)
+        value.backward()
+        gradients.append(model.ctc_head.bias.grad.clone())
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-4, rtol=0.0)
+    # To give the token that the larger model hears more of is to lose less.
+    assert (gradients[2] - gradients[0])[5] < -0.1

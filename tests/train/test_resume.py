@@ -99,6 +99,11 @@ def test_kill_9_and_resume_give_the_same_run(whole, tmp_path) -> None:
     assert_same_weights(out / "last", whole[0] / "last")
 
 
+def test_a_corpus_in_memory_gives_the_same_run(corpus, whole, tmp_path) -> None:
+    found = trained(recipe(**{**RUN, "data": {**RUN["data"], "resident": True}}), corpus, tmp_path)
+    torch.testing.assert_close(torch.tensor(found.losses), torch.tensor(whole[1]))
+
+
 def test_a_finished_run_is_left_as_it_is(corpus, whole) -> None:
     again = trained(recipe(**RUN), corpus, whole[0])
     assert again.progress.step == STEPS and "losses" not in vars(again)

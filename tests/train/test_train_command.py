@@ -46,6 +46,5 @@ def test_a_smaller_model_learns_a_larger_ones_posteriors(tmp_path, capsys) -> No
     assert "--larger and loss.larger_weight above 0 go together" in capsys.readouterr().err
     assert main([*command, *larger, "--set", "loss.larger_weight=1.0"]) == 0
     scalars = EventAccumulator(str(runs[1] / "log")).Reload()
-    # A character's cross entropy over its share of frames: more than nothing, and falling.
     values = [event.value for event in scalars.Scalars("loss/larger")]
     assert values and values[-1] > 0.0 and load_checkpoint(runs[1] / "last")[0].config.compact.channels != 24

@@ -53,6 +53,7 @@ def test_what_the_ctc_head_does_not_hear_and_what_is_not_spelled_shows():
     heard = ctc(12, {4: (A, 0.9), 9: (C, 0.8)})
     found = evidence([MARK, A], heard)
     assert found.heard == pytest.approx(logit(0.9), abs=1e-3)
+    assert found.sounded == pytest.approx(math.log1p(0.9 + 0.8), abs=0.02)
     assert found.unspelled == pytest.approx(math.log1p(0.8), abs=1e-3)
     invented = evidence([MARK, B, B, B], heard)
     assert invented.heard < -4.0
@@ -90,11 +91,11 @@ def test_unfitted_the_spellers_own_probability_is_the_confidence():
 
 def test_weights_are_those_of_their_names():
     config = ConfidenceConfig(
-        speech_bias=-1.0, speech_unspelled=-2.0, text_bias=0.5, text_margin=0.25, text_spelled=0.0,
-        word_bias=0.0, word_spelled=0.0, word_heard=2.0,
+        speech_bias=-1.0, speech_unspelled=-2.0, speech_sounded=0.5, text_bias=0.5, text_margin=0.25,
+        text_spelled=0.0, word_bias=0.0, word_spelled=0.0, word_heard=2.0,
     )  # fmt: skip
     found = Evidence(spelled=1.0, heard=2.0, unspelled=3.0, margin=4.0, length=5.0, sounded=6.0)
-    assert config.speech(found) == pytest.approx(1 / (1 + math.exp(7.0)))
+    assert config.speech(found) == pytest.approx(1 / (1 + math.exp(4.0)))
     assert config.text(found) == pytest.approx(1 / (1 + math.exp(-1.5)))
     assert config.word(WordEvidence(spelled=9.0, heard=-0.5)) == pytest.approx(1 / (1 + math.exp(1.0)))
 
