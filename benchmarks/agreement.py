@@ -176,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--split", default="dev", help="default dev")
     add("--sets", metavar="LIST", help="data sets (default: all that have recordings of the split)")
     add("--draws", type=at_least_one, default=1, metavar="N",
-        help="hear each recording N times, each 0.03 dB louder or softer: rounding is a matter of luck")
+        help="hear each recording N times, louder and softer in steps of 0.03 dB: rounding is luck")
     add("--json", type=Path, metavar="OUT", help="write the results here, with every text")
     # fmt: on
     return execute(parser, arguments, lambda options: run(options, stopwatch()), show)
