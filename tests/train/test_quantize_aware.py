@@ -13,9 +13,10 @@ import torch
 from edge_las.errors import ConfigError
 from edge_las.features import log_mel
 from edge_las.tokens import TokenTable
+from edge_las.train import quantize_aware
 from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.loop import Trainer
-from edge_las.train.model import LasModel
+from edge_las.train.model import TRAINING_HEADS, LasModel
 from edge_las.train.norm import fold
 from edge_las.train.quantize_aware import (
     Range,
@@ -166,6 +167,14 @@ def test_checkpoints_are_the_same_with_it_and_without(corpus, tmp_path) -> None:
     # A run may be continued the other way.
     assert trained(corpus, tmp_path / "False").progress.step == 10
     assert trained(corpus, tmp_path / "True", aware=False).progress.step == 10
+
+
+def test_what_is_bounded_and_left_in_float_is_what_the_export_does() -> None:
+    from export.quantize import LISTENER_PLAN, SPELLER_PLAN
+
+    floats = {*LISTENER_PLAN.floats, *(f"speller.{name}" for name in SPELLER_PLAN.floats)}
+    assert floats == set(quantize_aware._FLOAT_LAYERS) - set(TRAINING_HEADS)
+    assert SPELLER_PLAN.bounds == {"gates": quantize_aware._GATES_BOUND}
 
 
 @torch.no_grad()
