@@ -78,7 +78,7 @@ class RunLog:
         self._bar.set_postfix_str(f"{shown} epoch {progress.epoch} {progress.speed:.0f} h/h", refresh=False)
 
     def evaluation(self, error_rates: ErrorRates) -> None:
-        """Report word error rates in percent."""
+        """Report word error rates in percent and losses of dev, and log the hours heard by then."""
         if self._log is None:
             return
         scalars = error_rates.scalars() | {"audio_hours": self._progress.audio_hours}
