@@ -69,13 +69,17 @@ def compile_training(model: LasModel) -> None:
     """
     if not isinstance(model.listener, CompactListener):
         raise ConfigError("optim.compiled is for the compact Listener only")
-    cpu = next(model.parameters()).device.type == "cpu"
-    if cpu and shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise ConfigError("optim.compiled needs a C++ compiler: install g++, or set CXX to yours")
-    if cpu and not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
-        raise ConfigError("optim.compiled needs Python's headers: install python3-dev")
+    if next(model.parameters()).device.type == "cpu":
+        _need_compiler()
     model.listener.training_pass = CompiledPass(model.listener)
     model.speller.training_pass = functools.partial(compiled_speller.teacher_forced, model.speller)
+
+
+def _need_compiler() -> None:
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise ConfigError("optim.compiled needs a C++ compiler: install g++, or set CXX to yours")
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
+        raise ConfigError("optim.compiled needs Python's headers: install python3-dev")
 
 
 class _Masks:
@@ -197,6 +201,7 @@ def _convolve(x: Tensor, kernel: Tensor) -> Tensor:
 
 @torch.compile
 def _convolve_by_sums(x: Tensor, kernel: Tensor) -> Tensor:
+    # The compiler makes one pass of it.
     size = kernel.shape[2]
     frames = x.shape[1] - size + 1
     wide = sum(x[:, k : k + frames].float() * kernel[:, 0, k] for k in range(size))

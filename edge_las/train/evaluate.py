@@ -19,14 +19,13 @@ _MOST_TOKENS_PER_FRAME = 1.0
 
 
 @torch.inference_mode()
-def greedy(model: LasModel, features: Tensor, lengths: Tensor) -> list[list[int]]:
-    """Spell the likeliest token each step: features (N, T, n_mels), lengths (N,) -> ids of each utterance."""
-    encoded, encoded_lengths = model.listener(features, lengths)
-    mask = frame_mask(encoded_lengths, encoded.shape[1])[:, 0]
+def greedy(model: LasModel, encoded: Tensor, lengths: Tensor) -> list[list[int]]:
+    """Spell the likeliest token each step: encoded (N, T, E), lengths (N,) -> token ids of each utterance."""
+    mask = frame_mask(lengths, encoded.shape[1])[:, 0]
     keys = model.speller.attention.precompute(encoded)
-    state = model.speller.initial_state(len(features), encoded.shape[1])
-    token = torch.full((len(features),), TokenTable.sos_id, device=features.device)
-    most = (encoded_lengths * _MOST_TOKENS_PER_FRAME).long() + 2
+    state = model.speller.initial_state(len(encoded), encoded.shape[1])
+    token = torch.full((len(encoded),), TokenTable.sos_id, device=encoded.device)
+    most = (lengths * _MOST_TOKENS_PER_FRAME).long() + 2
     done = torch.zeros_like(token, dtype=torch.bool)
     spelled = []
     for step in range(int(most.max())):
@@ -106,7 +105,7 @@ def evaluate(
             blank=TokenTable.blank_id, reduction="none", zero_infinity=True,
         ).tolist()  # fmt: skip
         paths = best_path(log_probs, lengths)
-        spelled = greedy(model, features, frames) if spells else [[] for _ in paths]
+        spelled = greedy(model, encoded, lengths) if spells else [[] for _ in paths]
         for k, (i,) in enumerate(items):
             row = heard.setdefault(corpus.clips[i].dataset, _Heard())
             row.said.append(batch.texts[k])
