@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from edge_las.errors import ConfigError
@@ -90,12 +91,8 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     pools: list[list[float]] = []
     for rank, number in enumerate(order):
         pools.append([places[number] - rank * gap])
-        while len(pools) > 1 and _mean(pools[-2]) >= _mean(pools[-1]):
+        while len(pools) > 1 and fmean(pools[-2]) >= fmean(pools[-1]):
             pools[-2:] = [pools[-2] + pools[-1]]
-    level = [_mean(pool) for pool in pools for _ in pool]
+    level = [fmean(pool) for pool in pools for _ in pool]
     rank_of = {number: rank for rank, number in enumerate(order)}
     return [level[rank_of[number]] + rank_of[number] * gap for number in range(len(places))]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
