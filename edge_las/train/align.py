@@ -13,7 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from edge_las.errors import ConfigError, DeviceError
-from edge_las.train.alignment import ALIGNMENT_FILE, FIELDS, PHONES, Alignment
+from edge_las.lexicon import PHONES
+from edge_las.train.alignment import ALIGNMENT_FILE, FIELDS, Alignment
 from edge_las.train.corpus import INDEX_FILE, Clip, Corpus
 
 # What espeak-ng's American phonemes are in ARPAbet.

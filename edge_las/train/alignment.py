@@ -5,16 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edge_las.lexicon import PHONES
+
 ALIGNMENT_FILE = "align.tsv"
 FIELDS = ("id", "phones", "words")
 FRAME_SAMPLES = 160  # the aligner's frame: 10 ms at 16 kHz
 UNKNOWN = 255  # the phone of a frame nobody aligned
-# ARPAbet as CMUdict writes it, silence first: the targets of the phone head.
-PHONES = (
-    "SIL", "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH",
-    "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W",
-    "Y", "Z", "ZH",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)

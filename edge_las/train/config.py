@@ -70,6 +70,8 @@ class ModelConfig:
     tail_padding_samples: int = 3200
     # A head on the Listener's intermediate layer that names the phone of each frame, for aligned corpora.
     phone_head: bool = False
+    # A second CTC head, of phones: where pronunciations are known, grammars are judged by it too.
+    phone_ctc: bool = False
     # Dimensions of a head on encoded frames that says what a teacher makes of them (edge-las distill).
     teacher_dim: int = 0
 
@@ -114,6 +116,9 @@ class DataConfig:
     # Clips that are longer are replaced with this probability by phrases of the same voice, out of several
     # clips, where a corpus has been aligned (edge-las align).
     splice_probability: float = 0.0
+    # So many of the aligned clips begin within their first phone, up to 0.1 s late, as where voice
+    # detection or a finger on a button cuts into a word.
+    late_start_probability: float = 0.0
     # In this many first epochs only clips below `easy_below_seconds` are heard, one by one: CTC stays at
     # chance for very long on sentences, and leaves it within minutes on single words (docs/notes.md).
     easy_epochs: int = 0
@@ -163,6 +168,8 @@ class LossConfig:
     phone_weight: float = 0.0
     attention_weight: float = 0.0
     aligned_steps: int = 0
+    # CTC loss a phone of `model.phone_ctc`, where a corpus has been aligned.
+    phone_ctc_weight: float = 0.0
     # Mean squared distance to the teacher's frames, where one has heard the corpus (edge-las distill).
     teacher_weight: float = 0.0
     # Cross entropy to the CTC posteriors of a larger model of the same tokens (edge-las train --larger).
@@ -233,3 +240,5 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.loss.teacher_weight > 0.0 and not self.model.teacher_dim:
             raise ConfigError("loss.teacher_weight is above 0, but model.teacher_dim is 0")
+        if self.loss.phone_ctc_weight > 0.0 and not self.model.phone_ctc:
+            raise ConfigError("loss.phone_ctc_weight is above 0, but model.phone_ctc is false")

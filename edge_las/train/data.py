@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from edge_las.audio import PCM_SCALE
+from edge_las.lexicon import SILENCE
 from edge_las.tokens import TokenTable
 from edge_las.train.alignment import UNKNOWN
 from edge_las.train.config import DataConfig
@@ -32,6 +33,8 @@ class Batch:
     tokens: Tensor  # (N, U) without <sos> and <eos>, padded with <blank>
     token_lengths: Tensor  # (N,)
     phones: Tensor  # (N, F) uint8, of each 10 ms; UNKNOWN where nothing was aligned
+    said: Tensor  # (N, P) phones in the order they are said, padded with silence
+    said_lengths: Tensor  # (N,) 0 = unknown
     spans: Tensor  # (N, U + 1, 2) in 10 ms: where each token and <eos> is said; negative = unknown
     taught: Tensor  # (N, F, D) int8, of each 20 ms; zeros where no teacher heard it, D = 0 without one
     texts: tuple[str, ...]
@@ -155,9 +158,12 @@ class BatchDataset(Dataset):
         teacher_dim: int = 0,
         config: DataConfig | None = None,
     ) -> None:
-        """Take a plan's batches; by `config` phrases replace clips, and samples are read or only told."""
+        """Take a plan's batches; by `config` phrases replace clips, some start late, and samples are
+        read or only told.
+        """
         self._corpus, self._plan, self._tokens = corpus, plan, tokens
         self._temperature, self._seed, self._teacher_dim = temperature, seed, teacher_dim
+        self._late = config.late_start_probability if config is not None else 0.0
         self._resident = config is not None and config.resident
         self._splicing = config if config is not None and config.splice_probability > 0.0 else None
         if self._splicing is not None:
@@ -180,6 +186,8 @@ class BatchDataset(Dataset):
             _pad([torch.tensor(row, dtype=torch.long) for row in ids]),
             torch.tensor([len(row) for row in ids]),
             _pad([torch.from_numpy(u.phones) for u in heard], UNKNOWN),
+            _pad([torch.tensor(u.said, dtype=torch.long) for u in heard], SILENCE),
+            torch.tensor([len(u.said) for u in heard]),
             _pad([torch.from_numpy(rows) for rows in spans], -1),
             _pad([torch.from_numpy(u.taught) for u in heard]),
             texts,
@@ -191,7 +199,7 @@ class BatchDataset(Dataset):
             clips = self._voices.get((first.dataset, first.speaker), [])
             if len(clips) > 1 and rng.random() < config.splice_probability:
                 return splice(self._corpus, clips, first.seconds, rng, self._teacher_dim)
-        return join_clips(self._corpus, item, rng, self._teacher_dim)
+        return join_clips(self._corpus, item, rng, self._teacher_dim, self._late)
 
 
 def load_batches(dataset: BatchDataset, numbers: Sequence[int], workers: int) -> Iterator[Batch]:

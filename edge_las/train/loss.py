@@ -4,13 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edge_las.lexicon import SILENCE
 from edge_las.tokens import TokenTable
 from edge_las.train.blocks import frame_mask
 from edge_las.train.config import LossConfig
 from edge_las.train.model import LasModel, Taught
 from edge_las.train.targets import IGNORED, Targets, inside
 
-LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned", "teacher", "larger")
+LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned", "phone_ctc", "teacher", "larger")
 
 
 class JointLoss(nn.Module):
@@ -30,11 +31,13 @@ class JointLoss(nn.Module):
         token_lengths: Tensor,
         targets: Targets | None = None,
         aligned: float = 0.0,
+        said: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Score a batch: features (N, T, n_mels), lengths (N,), tokens (N, U), token_lengths (N,).
 
-        `aligned` is what is left of the weights of the aligned losses. Returns the loss per token, and the
-        parts named by LOSSES, (7,), detached.
+        `aligned` is what is left of the weights of the aligned losses; `said` are the phones (N, P) and how
+        many of them, (N,). Returns the loss per token, and the
+        parts named by LOSSES, (8,), detached.
         """
         config = self.config
         heard, wanted = teacher_tokens(tokens, token_lengths)
@@ -42,7 +45,7 @@ class JointLoss(nn.Module):
         taught = self.model(features, lengths, heard if spells else None, config.scheduled_sampling)
         attention = self._attention(taught, wanted)
         first = self._ctc(taught.ctc, taught.encoded_lengths, tokens, token_lengths)
-        second = phones = looking = teacher = larger = torch.zeros_like(first)
+        second = phones = looking = phone_ctc = teacher = larger = torch.zeros_like(first)
         if taught.inter_ctc is not None and config.inter_ctc_weight > 0.0:
             second = self._ctc(taught.inter_ctc, taught.encoded_lengths, tokens, token_lengths)
         loss = (1.0 - config.ctc_weight) * attention + config.ctc_weight * first
@@ -50,13 +53,17 @@ class JointLoss(nn.Module):
         if targets is not None and aligned > 0.0:
             phones, looking = _phones(taught, targets), _looking(taught, targets)
             loss = loss + aligned * (config.phone_weight * phones + config.attention_weight * looking)
+        if said is not None and config.phone_ctc_weight > 0.0:
+            phone_ctc = _said_phones(taught, *said)
+            loss = loss + config.phone_ctc_weight * phone_ctc
         if targets is not None and config.teacher_weight > 0.0:
             teacher = _unlike_teacher(taught, targets)
             loss = loss + config.teacher_weight * teacher
         for model in self._larger:
             larger = _unlike_larger(taught, model, features, lengths, token_lengths)
             loss = loss + config.larger_weight * larger
-        return loss, torch.stack([attention, first, second, phones, looking, teacher, larger]).detach()
+        parts = [attention, first, second, phones, looking, phone_ctc, teacher, larger]
+        return loss, torch.stack(parts).detach()
 
     def _attention(self, taught: Taught, wanted: Tensor) -> Tensor:
         if taught.logits is None:
@@ -86,6 +93,18 @@ def _phones(taught: Taught, targets: Targets) -> Tensor:
     frames = torch.arange(taught.phones.shape[1], device=targets.phones.device)
     wanted = torch.where(frames < taught.encoded_lengths[:, None], targets.phones, IGNORED)
     return F.cross_entropy(taught.phones.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+
+
+def _said_phones(taught: Taught, said: Tensor, lengths: Tensor) -> Tensor:
+    """CTC loss a phone, of the utterances whose phones are known."""
+    known = lengths > 0
+    if taught.phone_ctc is None or not bool(known.any()):
+        return taught.ctc.new_zeros(())
+    total = F.ctc_loss(
+        taught.phone_ctc[known].transpose(0, 1), said[known], taught.encoded_lengths[known], lengths[known],
+        blank=SILENCE, reduction="sum", zero_infinity=True,
+    )  # fmt: skip
+    return total / lengths.sum()
 
 
 def _looking(taught: Taught, targets: Targets) -> Tensor:

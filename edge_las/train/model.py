@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from edge_las.train.alignment import PHONES
+from edge_las.lexicon import PHONES
 from edge_las.train.blocks import frame_mask
 from edge_las.train.config import ModelConfig
 from edge_las.train.listener import build_listener
 from edge_las.train.speller import Speller
 
-# Only training asks these: a run may have other ones than the checkpoint it starts from.
-TRAINING_HEADS = ("phone_head", "teacher_head")
+# The Listener and the Speller do without these: a run may have other ones than the checkpoint it starts from.
+TRAINING_HEADS = ("phone_head", "phone_ctc_head", "teacher_head")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Taught:
     # Of an intermediate layer, where the Listener has one, in training.
     inter_ctc: Tensor | None  # (N, T', V) log_probs
     phones: Tensor | None  # (N, T', P) logits
+    phone_ctc: Tensor | None  # (N, T', P) log_probs of phones, silence being the blank
     teacher: Tensor | None  # (N, T', D) what the teacher would make of it, where there is a head for it
 
 
@@ -39,6 +40,7 @@ class LasModel(nn.Module):
         self.listener = build_listener(config)
         self.ctc_head = nn.Linear(self.listener.encoded_dim, num_tokens)
         self.phone_head = nn.Linear(self.listener.encoded_dim, len(PHONES)) if config.phone_head else None
+        self.phone_ctc_head = nn.Linear(self.listener.encoded_dim, len(PHONES)) if config.phone_ctc else None
         dim = config.teacher_dim
         self.teacher_head = nn.Linear(self.listener.encoded_dim, dim) if dim else None
         self.speller = Speller(config.speller, self.listener.encoded_dim, num_tokens)
@@ -71,17 +73,19 @@ class LasModel(nn.Module):
         if middle is not None:
             inter = self.ctc_log_probs(middle)
             phones = None if self.phone_head is None else self.phone_head(middle).float()
+        phone_ctc = None
+        if self.training and self.phone_ctc_head is not None:
+            phone_ctc = torch.log_softmax(self.phone_ctc_head(encoded).float(), dim=2)
         teacher = None
         if self.training and self.teacher_head is not None:
             teacher = self.teacher_head(encoded).float()
-        return Taught(
-            self.ctc_log_probs(encoded), encoded_lengths, logits, alignments, inter, phones, teacher
-        )
+        ctc = self.ctc_log_probs(encoded)
+        return Taught(ctc, encoded_lengths, logits, alignments, inter, phones, phone_ctc, teacher)
 
 
 def without_heads(config: ModelConfig) -> ModelConfig:
-    """What a model is without the heads that only training asks."""
-    return replace(config, phone_head=False, teacher_dim=0)
+    """What a model is without its TRAINING_HEADS."""
+    return replace(config, phone_head=False, phone_ctc=False, teacher_dim=0)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -1,10 +1,11 @@
 """What is heard at once: clips one after the other, or phrases, with all that is known of how it was said."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge_las.lexicon import SILENCE
 from edge_las.tokens import TokenTable
 from edge_las.train.alignment import FRAME_SAMPLES, UNKNOWN
 from edge_las.train.corpus import SAMPLE_RATE, Corpus
@@ -14,6 +15,8 @@ from edge_las.train.teacher import ROW_SAMPLES
 _JOIN_PAUSE_S = (0.02, 0.45)
 # Most words of a phrase that is taken over into a spliced utterance, and how its cut edges are softened.
 _PHRASE_WORDS = 4
+# A late start loses at most so much of the first phone, in frames.
+_MOST_LATE = 10
 FADE = np.linspace(0.0, 1.0, 48, dtype=np.float32)
 
 Voice = tuple[str, str]  # data set, speaker
@@ -40,6 +43,7 @@ class Utterance:
     text: str
     phones: np.ndarray  # (F,) uint8
     words: list[tuple[int, int]]  # first frame (negative = unknown) and frames of each word
+    said: tuple[int, ...]  # the phones in order, none twice in a row; empty = unknown
     taught: np.ndarray  # (F', D) int8, by ROW_SAMPLES
 
     def wave(self, corpus: Corpus) -> np.ndarray:
@@ -68,11 +72,14 @@ class Piece:
 
 
 def join_clips(
-    corpus: Corpus, item: Sequence[int], rng: np.random.Generator, teacher_dim: int = 0
+    corpus: Corpus, item: Sequence[int], rng: np.random.Generator, teacher_dim: int = 0, late: float = 0.0
 ) -> Utterance:
-    """Put clips of a corpus one after the other, with pauses between them."""
+    """Put clips of a corpus one after the other, with pauses between them; so many, `late`, start late."""
     pauses = [round(rng.uniform(*_JOIN_PAUSE_S) * SAMPLE_RATE / FRAME_SAMPLES) for _ in item[1:]]
-    return _lay(corpus, [_whole(corpus, i) for i in item], pauses, teacher_dim)
+    pieces = [_whole(corpus, i) for i in item]
+    if late > 0.0 and rng.random() < late:
+        pieces[0] = _started_late(pieces[0], rng)
+    return _lay(corpus, pieces, pauses, teacher_dim)
 
 
 def splice(
@@ -107,6 +114,21 @@ def _whole(corpus: Corpus, number: int) -> Piece:
     return Piece(number, 0, frames, text, alignment.frame_phones(frames), list(alignment.words))
 
 
+def _started_late(piece: Piece, rng: np.random.Generator) -> Piece:
+    """Cut all before the first phone, and a random part of it."""
+    spoken = np.flatnonzero((piece.phones != SILENCE) & (piece.phones != UNKNOWN))
+    if not len(spoken):
+        return piece
+    first = int(spoken[0])
+    changes = np.flatnonzero(piece.phones[first:] != piece.phones[first])
+    length = min(int(changes[0]) if len(changes) else len(piece.phones) - first, _MOST_LATE)
+    cut = first + int(rng.integers(length))
+    words = [
+        (begin, n) if begin < 0 else (max(begin, cut), n - max(0, cut - begin)) for begin, n in piece.words
+    ]
+    return replace(piece, begin=cut, phones=piece.phones[cut:], words=words)
+
+
 def _phrase(whole: Piece, rng: np.random.Generator) -> Piece:
     """Cut a few words out of a clip, at the middle of the pauses around them."""
     count = len(whole.words)
@@ -139,7 +161,16 @@ def _lay(corpus: Corpus, pieces: Sequence[Piece], pauses: Sequence[int], teacher
     if teacher_dim:
         _lay_taught(corpus, pieces, begins, taught)
     text = " ".join(word for piece in pieces for word in piece.text)
-    return Utterance(tuple(stretches), at * FRAME_SAMPLES, text, np.concatenate(phones), words, taught)
+    known = all(first >= 0 for first, _ in words)
+    heard = np.concatenate(phones)
+    said = said_phones(heard) if known else ()
+    return Utterance(tuple(stretches), at * FRAME_SAMPLES, text, heard, words, said, taught)
+
+
+def said_phones(frames: np.ndarray) -> tuple[int, ...]:
+    """List the phones of frames (F,) in order, without silence; one that goes on counts once."""
+    begins = np.append(True, frames[1:] != frames[:-1]) if len(frames) else np.zeros(0, bool)
+    return tuple(int(phone) for phone in frames[begins] if phone not in (SILENCE, UNKNOWN))
 
 
 def _stretch(corpus: Corpus, piece: Piece, at: int) -> Stretch:

@@ -10,9 +10,10 @@ import torch
 
 from edge_las.audio import float_to_pcm, read_audio
 from edge_las.errors import DeviceError
+from edge_las.lexicon import PHONES
 from edge_las.tokens import TokenTable
 from edge_las.train import align
-from edge_las.train.alignment import PHONES, UNKNOWN, Alignment
+from edge_las.train.alignment import UNKNOWN, Alignment
 from edge_las.train.augment import Moved
 from edge_las.train.config import DataConfig, LossConfig
 from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index

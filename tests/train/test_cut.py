@@ -5,8 +5,9 @@ import pytest
 
 from edge_las.cli import main
 from edge_las.errors import ConfigError
+from edge_las.lexicon import PHONES
 from edge_las.train import cut
-from edge_las.train.alignment import PHONES, Alignment
+from edge_las.train.alignment import Alignment
 from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index
 
 # Six words of 0.8 s; the pauses before words 2 and 4 are 0.2 s, the others none. 5.2 s in all.

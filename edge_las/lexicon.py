@@ -1,0 +1,75 @@
+"""How words are said: a lexicon of pronunciations, and its file: gzipped text, a line as CMUdict has it."""
+
+import gzip
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from edge_las.errors import ArtifactError
+from edge_las.staging import whole_file
+
+# An artifact may hold one by this name.
+LEXICON_NAME = "lexicon.txt.gz"
+# ARPAbet as CMUdict writes it, silence first.
+PHONES = (
+    "SIL", "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH",
+    "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W",
+    "Y", "Z", "ZH",
+)  # fmt: skip
+SILENCE = PHONES.index("SIL")
+_NUMBERS = {phone: number for number, phone in enumerate(PHONES)}
+_MAX_BYTES = 16 << 20
+
+
+class Lexicon:
+    """Words and their pronunciations, kept as one string: many thousands take little memory."""
+
+    def __init__(self, text: str) -> None:
+        """Take lines of a word and its phones, apart by spaces; a word said in several ways has several.
+
+        Raises: ValueError naming a line that is none.
+        """
+        self._text = f"\n{text.strip()}\n"
+        for line in self._text.split("\n")[1:-1]:
+            word, *phones = line.split(" ")
+            if not word or not phones or not _NUMBERS.keys() >= set(phones):
+                raise ValueError(f"no word with its phones: {line[:60]!r}")
+
+    def __str__(self) -> str:
+        return self._text[1:]
+
+    def pronunciations(self, word: str) -> list[tuple[int, ...]]:
+        """List the ways a word is said, in PHONES' numbers; empty for one that is not in the lexicon."""
+        found, at = [], 0
+        while (at := self._text.find(f"\n{word} ", at)) >= 0:
+            end = self._text.index("\n", at + 1)
+            phones = self._text[at + len(word) + 2 : end].split(" ")
+            found.append(tuple(_NUMBERS[phone] for phone in phones))
+            at = end
+        return found
+
+
+def make_lexicon(said: Mapping[str, Iterable[Sequence[str]]]) -> Lexicon:
+    """Make a lexicon of words and the ways each is said, in names of PHONES."""
+    lines = [f"{word} {' '.join(phones)}" for word in sorted(said) for phones in said[word]]
+    return Lexicon("\n".join(lines))
+
+
+def save_lexicon(path: str | Path, lexicon: Lexicon) -> None:
+    """Write a lexicon, the same bytes for the same lexicon."""
+    with whole_file(Path(path)) as file:
+        file.write(gzip.compress(str(lexicon).encode("utf-8"), mtime=0))
+
+
+def load_lexicon(path: str | Path) -> Lexicon:
+    """Read a lexicon.
+
+    Raises: ArtifactError naming the file.
+    """
+    try:
+        with gzip.open(path, "rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise ValueError("too large")
+        return Lexicon(data.decode("utf-8"))
+    except (OSError, EOFError, ValueError) as error:
+        raise ArtifactError(f"{path}: not a lexicon that can be read: {error}") from None
