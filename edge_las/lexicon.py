@@ -29,7 +29,7 @@ class Lexicon:
         Raises: ValueError naming a line that is none.
         """
         self._text = f"\n{text.strip()}\n"
-        for line in self._text.split("\n")[1:-1]:
+        for line in filter(None, self._text.split("\n")):
             word, *phones = line.split(" ")
             if not word or not phones or not _NUMBERS.keys() >= set(phones):
                 raise ValueError(f"no word with its phones: {line[:60]!r}")

@@ -10,6 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import nn
+
 import edge_las
 from edge_las.artifact import (
     FORMAT_VERSION,
@@ -28,6 +32,7 @@ from edge_las.artifact import (
     write_manifest,
 )
 from edge_las.runtime.gate import GateConfig
+from edge_las.runtime.phones import PHONE_HEAD_NAME
 from edge_las.search.config import BeamConfig
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import CONFIG, TOKENS, WEIGHTS
@@ -45,10 +50,12 @@ def describe_artifact(
     folder: Path, model: LasModel, tokens: TokenTable, engines: dict[str, EngineEntry],
     origin: ProvenanceEntry, config: ExportConfig,
 ) -> Manifest:  # fmt: skip
-    """Write tokens.txt beside the graphs in `folder` and make its manifest; `parity` is still empty."""
+    """Write what is beside the graphs in `folder` and make its manifest; `parity` is still empty."""
     listener = model.listener
     assert isinstance(listener, CompactListener) and config.max_tokens_per_s is not None
     tokens.save(folder / TOKENS)
+    if model.phone_ctc_head is not None:
+        _save_phone_head(folder / PHONE_HEAD_NAME, model.phone_ctc_head)
     names = [path.name for path in folder.iterdir() if path.name != MANIFEST_NAME]
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -70,6 +77,12 @@ def describe_artifact(
         parity={},
         accuracy=config.accuracy,
     )  # fmt: skip
+
+
+def _save_phone_head(path: Path, head: nn.Linear) -> None:
+    """Write what `edge_las.runtime.phones` reads."""
+    weights = torch.cat([head.weight.detach().t(), head.bias.detach()[None]])
+    np.save(path, weights.numpy().astype(np.float16), allow_pickle=False)
 
 
 def describe_origin(checkpoint: Path | None, calibration: CalibrationEntry) -> ProvenanceEntry:

@@ -70,7 +70,7 @@ class _Watching(Constraint):
 
     def __init__(self, constraint: Constraint, tokens: TokenTable) -> None:
         config = replace(constraint.config, grammar_max_loss=math.inf)
-        super().__init__(constraint.grammar, tokens, config)
+        super().__init__(constraint.grammar, tokens, config, constraint.phones)
         self.loss = math.inf
 
     def keep(self, found: Sequence[Hypothesis], ctc_log_probs: FloatArray) -> Constrained:

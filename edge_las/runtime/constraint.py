@@ -13,6 +13,7 @@ import numpy as np
 from edge_las.config import check_at_least
 from edge_las.errors import ConfigError
 from edge_las.grammar import Grammar, phrases_grammar
+from edge_las.runtime.phones import PhoneJudge
 from edge_las.search.automaton import Automaton
 from edge_las.search.fusion import Scorer
 from edge_las.search.grammar import GrammarScorer
@@ -45,11 +46,14 @@ class ConstraintConfig:
     grammar_max_loss: float = 2.75
     # strict: by how many nats blanks are made less likely, of which a CTC head gives too many in noise.
     grammar_blank_penalty: float = 2.0
+    # strict: what the phones of a sentence count beside its letters, where a model has a lexicon.
+    grammar_phone_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"grammar mode is {self.mode!r}, must be one of {', '.join(MODES)}")
-        check_at_least(self, 0, "grammar_weight", "grammar_max_loss", "grammar_blank_penalty")
+        weights = ("grammar_weight", "grammar_phone_weight")
+        check_at_least(self, 0, *weights, "grammar_max_loss", "grammar_blank_penalty")
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,14 @@ class Constrained:
 class Constraint:
     """A grammar that a recognizer's utterances share."""
 
-    def __init__(self, grammar: Grammar, tokens: TokenTable, config: ConstraintConfig) -> None:
-        self.grammar, self.config, self._tokens = grammar, config, tokens
+    def __init__(
+        self,
+        grammar: Grammar,
+        tokens: TokenTable,
+        config: ConstraintConfig,
+        phones: PhoneJudge | None = None,
+    ) -> None:
+        self.grammar, self.config, self._tokens, self.phones = grammar, config, tokens, phones
         self.automaton = Automaton(grammar)
         weight = config.grammar_weight if config.mode == "soft" else math.inf
         self._scorer = GrammarScorer(self.automaton, tokens.pieces, tokens.eos_id, weight)
@@ -102,6 +112,12 @@ class Constraint:
         changed[:, blank] -= np.float32(penalty)
         changed -= np.logaddexp.reduce(changed, axis=1, keepdims=True)
         return changed
+
+    def judge_phones(self, encoded: FloatArray, sentences: Sequence[tuple[int, ...]]) -> list[float]:
+        """Give what each sentence's phones add to its score, of encoded (1, T, E)."""
+        weight, texts = self.config.grammar_phone_weight, [self._tokens.decode(item) for item in sentences]
+        found = self.phones.scores(encoded, texts) if self.phones and weight and texts else None
+        return [0.0] * len(texts) if found is None else (weight * found).tolist()
 
     def keep(self, found: Sequence[Hypothesis], ctc_log_probs: FloatArray) -> Constrained:
         """Keep those of some hypotheses that are sentences of the grammar; ctc_log_probs: (T, V)."""

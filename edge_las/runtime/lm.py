@@ -3,7 +3,7 @@
 import argparse
 import csv
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,15 +68,25 @@ def put_into(folder: Path, model: NgramModel, fusion: FusionConfig) -> None:
 
     Raises: ArtifactError if it is damaged or cannot be written.
     """
+    tokens = load_tokens(folder, load_manifest(folder))
+    put_file(folder, NGRAM_NAME, lambda path: save_ngrams(path, model, tokens), {"lm_weight": fusion.lm_weight})
+
+
+def put_file(
+    folder: Path, name: str, save: Callable[[Path], None], search: Mapping[str, float] | None = None
+) -> None:
+    """Give an artifact a file, in place of any of that name, and settings of the search.
+
+    Raises: ArtifactError if it is damaged or cannot be written.
+    """
     manifest = load_manifest(folder)
     verify(folder, manifest)
     with staged(folder) as part:
-        for name in set(manifest.files) - {NGRAM_NAME}:
-            shutil.copy2(folder / name, part / name)
-        save_ngrams(part / NGRAM_NAME, model, load_tokens(folder, manifest))
-        files = describe_files(part, {*manifest.files, NGRAM_NAME})
-        search = {**manifest.search, "lm_weight": fusion.lm_weight}
-        write_manifest(part, replace(manifest, files=files, search=search))
+        for other in set(manifest.files) - {name}:
+            shutil.copy2(folder / other, part / other)
+        save(part / name)
+        files = describe_files(part, {*manifest.files, name})
+        write_manifest(part, replace(manifest, files=files, search={**manifest.search, **(search or {})}))
 
 
 def read_sentences(paths: Sequence[str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import load_engine
 from edge_las.runtime.gate import GateConfig
+from edge_las.runtime.phones import load_phone_judge
 from edge_las.runtime.result import Result
 from edge_las.runtime.setup import Setup
 from edge_las.runtime.transcription import Transcription
@@ -80,6 +81,8 @@ class Recognizer:
             model = load_ngrams(folder / NGRAM_NAME, tokens)
             scorer = NgramScorer(model, settings.fusion.lm_weight, tokens.sos_id)
             setup = replace(setup, scorers=(scorer,))
+        if settings.constraint.grammar_phone_weight:
+            setup = replace(setup, phones=load_phone_judge(folder, manifest))
         if GRAMMAR_NAME not in manifest.files:
             return cls(setup)
         return cls(setup).with_grammar(load_grammar(folder / GRAMMAR_NAME))
@@ -89,7 +92,8 @@ class Recognizer:
         config = config or self._setup.constraint
         if config.mode == "off":
             return Recognizer(replace(self._setup, grammar=None))
-        return Recognizer(replace(self._setup, grammar=Constraint(grammar, self.tokens, config)))
+        constraint = Constraint(grammar, self.tokens, config, self._setup.phones)
+        return Recognizer(replace(self._setup, grammar=constraint))
 
     @property
     def tokens(self) -> TokenTable:

@@ -8,6 +8,7 @@ from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import Engine
 from edge_las.runtime.gate import GateConfig, silent_ids
+from edge_las.runtime.phones import PhoneJudge
 from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
 from edge_las.tokens import TokenTable
@@ -26,6 +27,8 @@ class Setup:
     # For grammars that come from elsewhere; the model's own holds its config itself.
     constraint: ConstraintConfig = field(default_factory=ConstraintConfig)
     grammar: Constraint | None = None
+    # What judges sentences of a grammar by their phones.
+    phones: PhoneJudge | None = None
     # The model's own language model, if it has one.
     scorers: tuple[Scorer, ...] = ()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from edge_las.runtime.confidence import (
     UNKNOWN_MARGIN,
@@ -84,7 +85,8 @@ def spell_command(
     speller, config = _speller(setup, heard), _config(setup, duration_s)
     log_probs = grammar.sought_in(heard.ctc_log_probs)
     together = [*setup.scorers, *scorers]
-    found = search_sentences(speller, config, log_probs, together, grammar.sentences)
+    judge_phones = partial(grammar.judge_phones, heard.encoded)
+    found = search_sentences(speller, config, log_probs, together, grammar.sentences, judge_phones)
     return grammar.keep(found, log_probs)
 
 

@@ -1,6 +1,6 @@
 """Search in a grammar: what the CTC head thinks likeliest of its sentences, judged by the Speller as well."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edge_las.search.beam import beam_search
 from edge_las.search.config import BeamConfig
@@ -22,15 +22,17 @@ def search_sentences(
     ctc_log_probs: FloatArray,
     scorers: Sequence[Scorer],
     graph: SentenceGraph,
+    judge_more: Callable[[Sequence[tuple[int, ...]]], Sequence[float]] | None = None,
 ) -> list[Hypothesis]:
     """Search for the sentences of a grammar that explain an utterance, at most config.nbest, best first.
 
     ctc_log_probs: (T, V). The beam joins in where there are wildcards, which the Speller spells better, and
-    where no sentence fits in so few frames.
+    where no sentence fits in so few frames. judge_more: what is added to the scores of sentences.
     """
     count = _SENTENCES * config.beam_size
     sentences = best_sentences(graph, ctc_log_probs, count, config.blank_id)
     if graph.has_wildcards or not sentences:
         found = beam_search(speller, config, ctc_log_probs, [*scorers, graph.scorer])
         sentences += [item.tokens for item in found if item.finished and item.tokens not in sentences]
-    return rescore(speller, config, ctc_log_probs, scorers, sentences)[: config.nbest]
+    added = judge_more(sentences) if judge_more else None
+    return rescore(speller, config, ctc_log_probs, scorers, sentences, added)[: config.nbest]

@@ -30,17 +30,20 @@ def rescore(
     ctc_log_probs: FloatArray,
     scorers: Sequence[Scorer],
     sentences: Sequence[Sequence[int]],
+    added: Sequence[float] | None = None,
 ) -> list[Hypothesis]:
     """Score sentences with ends of their own, best first; ctc_log_probs: (T, V).
 
-    Scores are as the beam's, but for its coverage.
+    Scores are as the beam's, but for its coverage, and for what is added to each.
     """
     heard = ctc_sums(ctc_log_probs, sentences, config.blank_id).tolist()
     proposals = [
         Proposal(
-            tuple(sentence), log_prob, _scored(scorers, sentence, config) + len(sentence) * config.token_bonus
+            tuple(sentence),
+            log_prob,
+            _scored(scorers, sentence, config) + len(sentence) * config.token_bonus + more,
         )
-        for sentence, log_prob in zip(sentences, heard, strict=True)
+        for sentence, log_prob, more in zip(sentences, heard, added or [0.0] * len(sentences), strict=True)
     ]
     return judge_proposals(speller, config, proposals)
 

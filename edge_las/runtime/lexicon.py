@@ -1,0 +1,58 @@
+"""`edge-las lexicon`: how the words of texts are said, for a model that judges grammars by phones."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from edge_las.artifact import load_manifest
+from edge_las.cli_support import at_least_one
+from edge_las.errors import ConfigError, DeviceError
+from edge_las.lexicon import LEXICON_NAME, load_lexicon, save_lexicon
+from edge_las.pronouncing import entries, pronounce_words
+from edge_las.runtime.lm import put_file, read_sentences
+
+_NAMED = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add = parser.add_argument
+    # fmt: off
+    add("texts", nargs="+", metavar="TEXT",
+        help="files with a sentence or a word a line; of a .tsv with text and split those of train")
+    add("--out", type=Path, default=Path(LEXICON_NAME), metavar="FILE", help=f"default: {LEXICON_NAME}")
+    add("--into", type=Path, metavar="DIR",
+        help="add it to this model, in place of --out: words that its lexicon has stay as they are; a signature "
+        "is dropped by that")
+    add("--most", type=at_least_one, metavar="N", help="only the N most frequent words (default: all)")
+    # fmt: on
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look the words up and write them; return 0."""
+    counts = Counter(word for sentence in read_sentences(args.texts) for word in sentence.split())
+    if not counts:
+        raise ConfigError(f"{', '.join(args.texts)}: no word to look up")
+    # Of words as frequent the first of the alphabet.
+    words = sorted(counts, key=lambda word: (-counts[word], word))[: args.most]
+    known = None
+    if args.into and LEXICON_NAME in load_manifest(args.into).files:
+        known = load_lexicon(args.into / LEXICON_NAME)
+    lexicon, unknown = pronounce_words([*words, *(entries(known) if known else ())], known)
+    if len(unknown) == len(words):
+        raise DeviceError(
+            "nobody here can say these words: pip install edge-las[align] (a dictionary), or install espeak-ng"
+        )
+    if args.into:
+        put_file(args.into, LEXICON_NAME, lambda path: save_lexicon(path, lexicon))
+    else:
+        save_lexicon(args.out, lexicon)
+    print(f"{args.into or args.out}: {len(entries(lexicon))} words; {_unknown(unknown)}")
+    return 0
+
+
+def _unknown(words: list[str]) -> str:
+    if not words:
+        return "none is unknown"
+    more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
+    return f"{len(words)} of the texts nobody could say: {', '.join(words[:_NAMED])}{more}"

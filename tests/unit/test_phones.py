@@ -1,0 +1,94 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from edge_las.errors import ArtifactError
+from edge_las.lexicon import PHONES, SILENCE, Lexicon, load_lexicon, make_lexicon, save_lexicon
+from edge_las.search.phones import phone_scores
+
+LEXICON = Lexicon("a AH\na EY\nsee S IY\nsea S IY\nbus B AH S\nstop S T AA P")
+
+
+def number(name: str) -> int:
+    return PHONES.index(name)
+
+
+def log_probs(frames: int, seed: int) -> np.ndarray:
+    logits = np.random.default_rng(seed).standard_normal((frames, len(PHONES)))
+    return (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
+
+
+def heard(*names: str) -> np.ndarray:
+    """Log probs (T, P) in which each frame is one phone, fifty times likelier than all others."""
+    logits = np.full((len(names), len(PHONES)), -8.0, np.float32)
+    logits[np.arange(len(names)), [number(name) for name in names]] = -0.02
+    return logits
+
+
+def best_path(frames: np.ndarray, phones: tuple[int, ...]) -> float:
+    """The best of all paths through few frames, by trying them."""
+    used = sorted({SILENCE, *phones})
+    return max(
+        sum(float(frame[phone]) for frame, phone in zip(frames, path, strict=True))
+        for path in itertools.product(used, repeat=len(frames))
+        if tuple(p for p, _ in itertools.groupby(path) if p != SILENCE) == phones
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scores_are_those_of_the_best_paths(seed: int) -> None:
+    frames = log_probs(7, seed)
+    scores = phone_scores(LEXICON, frames, ["see a", "sea", "bus a"])
+    assert scores is not None
+    see, ways = (number("S"), number("IY")), [(number("AH"),), (number("EY"),)]
+    bus = (number("B"), number("AH"), number("S"))
+    expected = [
+        max(best_path(frames, (*see, *way)) for way in ways),
+        best_path(frames, see),
+        max(best_path(frames, (*bus, *way)) for way in ways),
+    ]
+    assert scores == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_was_said_scores_best_and_alike_words_alike() -> None:
+    frames = heard("SIL", "S", "IY", "IY", "SIL", "EY", "SIL")
+    see, sea, bus = phone_scores(LEXICON, frames, ["see a", "sea a", "bus a"])
+    assert see == sea and see > bus + 5.0 and see == pytest.approx(7 * -0.02, abs=1e-4)
+
+
+def test_a_phone_that_ends_a_word_and_begins_the_next_may_be_said_once() -> None:
+    once = heard("B", "AH", "S", "T", "AA", "P")
+    assert phone_scores(LEXICON, once, ["bus stop"])[0] == pytest.approx(6 * -0.02, abs=1e-4)
+
+
+def test_a_word_that_the_lexicon_lacks_leaves_all_unjudged() -> None:
+    assert phone_scores(LEXICON, heard("S", "IY"), ["see", "saw"]) is None
+    assert phone_scores(LEXICON, heard("S", "IY"), ["see"]) is not None
+    assert phone_scores(LEXICON, heard("S", "IY"), []).size == 0
+
+
+def test_long_silence_takes_no_score_from_what_was_said() -> None:
+    short, long = heard("S", "IY"), heard(*["SIL"] * 30, "S", "IY", *["SIL"] * 30)
+    difference = phone_scores(LEXICON, short, ["see"])[0] - phone_scores(LEXICON, long, ["see"])[0]
+    assert difference == pytest.approx(60 * 0.02, abs=1e-3)
+
+
+def test_a_lexicon_survives_its_file_in_the_same_bytes(tmp_path) -> None:
+    made = make_lexicon({"turn": [["T", "ER", "N"]], "a": [["EY"], ["AH"]]})
+    for name in ("one", "two"):
+        save_lexicon(tmp_path / name, made)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    read = load_lexicon(tmp_path / "one")
+    assert read.pronunciations("a") == [(number("EY"),), (number("AH"),)]
+    assert read.pronunciations("turn") == [(number("T"), number("ER"), number("N"))]
+    assert read.pronunciations("urn") == read.pronunciations("") == []
+
+
+@pytest.mark.parametrize("text", ["turn", "turn T XX", "turn t er n", "turn  T", " T"])
+def test_a_line_that_is_no_word_with_its_phones_is_refused(tmp_path, text: str) -> None:
+    with pytest.raises(ValueError, match="no word with its phones"):
+        Lexicon(f"a AH\n{text}\nb B")
+    (tmp_path / "plain").write_text(text)
+    with pytest.raises(ArtifactError, match="plain: not a lexicon"):
+        load_lexicon(tmp_path / "plain")
