@@ -36,6 +36,7 @@ COMMANDS = {
     "pack": Command("edge_las.runtime.pack", "write a model folder as one file"),
     "unpack": Command("edge_las.runtime.unpack", "make a model folder of a packed one"),
     "lm": Command("edge_las.runtime.lm", "make a language model of texts"),
+    "lexicon": Command("edge_las.runtime.lexicon", "look up how the words of texts are said"),
     "listen": Command("edge_las.runtime.listen", "recognize speech from a microphone as it is spoken"),
     "serve": Command("edge_las.runtime.serve", "serve Home Assistant and others (Wyoming)", extra="serve"),
     "profile": Command("edge_las.runtime.profile", "tell this board and what its device profile sets"),

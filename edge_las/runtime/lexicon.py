@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files with a sentence or a word a line; of a .tsv with text and split those of train")
     add("--out", type=Path, default=Path(LEXICON_NAME), metavar="FILE", help=f"default: {LEXICON_NAME}")
     add("--into", type=Path, metavar="DIR",
-        help="add it to this model, in place of --out: words that its lexicon has stay as they are; a signature "
-        "is dropped by that")
+        help="add it to this model, in place of --out; words that its lexicon has stay as they are, a "
+        "signature is dropped")
     add("--most", type=at_least_one, metavar="N", help="only the N most frequent words (default: all)")
     # fmt: on
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     lexicon, unknown = pronounce_words([*words, *(entries(known) if known else ())], known)
     if len(unknown) == len(words):
         raise DeviceError(
-            "nobody here can say these words: pip install edge-las[align] (a dictionary), or install espeak-ng"
+            "nobody here can say these words: pip install edge-las[align] (a dictionary), or espeak-ng"
         )
     if args.into:
         put_file(args.into, LEXICON_NAME, lambda path: save_lexicon(path, lexicon))

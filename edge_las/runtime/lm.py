@@ -69,7 +69,9 @@ def put_into(folder: Path, model: NgramModel, fusion: FusionConfig) -> None:
     Raises: ArtifactError if it is damaged or cannot be written.
     """
     tokens = load_tokens(folder, load_manifest(folder))
-    put_file(folder, NGRAM_NAME, lambda path: save_ngrams(path, model, tokens), {"lm_weight": fusion.lm_weight})
+    put_file(
+        folder, NGRAM_NAME, lambda path: save_ngrams(path, model, tokens), {"lm_weight": fusion.lm_weight}
+    )
 
 
 def put_file(

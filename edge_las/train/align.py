@@ -5,7 +5,6 @@ targets bring the Listener off the ground in minutes where CTC alone stays at ch
 """
 
 import argparse
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,9 @@ from tqdm import tqdm
 
 from edge_las.errors import ConfigError, DeviceError
 from edge_las.lexicon import PHONES
+from edge_las.pronouncing import pronounce
 from edge_las.train.alignment import ALIGNMENT_FILE, FIELDS, Alignment
 from edge_las.train.corpus import INDEX_FILE, Clip, Corpus
-
-# What espeak-ng's American phonemes are in ARPAbet.
-_ESPEAK = {
-    "a": "AE", "a#": "AH", "aa": "AE", "A:": "AA", "A@": "AA R", "A": "AA", "0": "AA", "0#": "AA", "O:": "AO",
-    "O": "AO", "O@": "AO R", "o@": "AO R", "aI": "AY", "aI@": "AY ER", "aI3": "AY ER", "aU": "AW", "eI": "EY",
-    "E": "EH", "E#": "EH", "e@": "EH R", "3:": "ER", "3": "ER", "I": "IH", "I#": "IH", "I2": "IH", "i": "IY",
-    "i:": "IY", "i@": "IH R", "i@3": "IH R", "IR": "IH R", "VR": "AH R", "oU": "OW", "OI": "OY", "U": "UH",
-    "U@": "UH R", "u:": "UW", "u": "UW", "V": "AH", "@": "AH", "@2": "AH", "@5": "AH", "@L": "AH L",
-    "n-": "AH N", "b": "B", "tS": "CH", "d": "D", "D": "DH", "f": "F", "g": "G", "h": "HH", "dZ": "JH",
-    "k": "K", "l": "L", "m": "M", "n": "N", "N": "NG", "p": "P", "r": "R", "s": "S", "S": "SH", "t": "T",
-    "t#": "T", "T": "TH", "v": "V", "w": "W", "j": "Y", "z": "Z", "Z": "ZH", "?": "", "x": "K", "*": "T",
-}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,26 +73,6 @@ class Aligner:
         self._decoder.start_utt()
         self._decoder.process_raw(pcm, no_search=False, full_utt=True)
         self._decoder.end_utt()
-
-
-def pronounce(words: list[str]) -> list[str]:
-    """Say words as ARPAbet phones apart by spaces, by espeak-ng; empty where it can't."""
-    if not words:
-        return []
-    command = ["espeak-ng", "-q", "-x", "--sep=_", "-v", "en-us", "--stdin"]
-    try:
-        done = subprocess.run(command, input="\n\n".join(words), capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return [""] * len(words)
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    return [_arpabet(line) for line in lines] if len(lines) == len(words) else [""] * len(words)
-
-
-def _arpabet(line: str) -> str:
-    parts = [part.strip("',%=") for part in line.replace(" ", "_").split("_")]
-    if any(part not in _ESPEAK for part in parts if part):
-        return ""
-    return " ".join(filter(None, (_ESPEAK[part] for part in parts if part)))
 
 
 def align_corpus(folder: Path) -> int:

@@ -93,7 +93,7 @@ def test_recipes_of_the_table_are_the_shipped_ones() -> None:
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == shipped
 
 
-@pytest.mark.parametrize("command", ["transcribe", "listen", "lm"])
+@pytest.mark.parametrize("command", ["transcribe", "listen", "lm", "lexicon"])
 def test_usage_tells_every_option_and_no_other(command: str) -> None:
     text = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
     section = text.split(f"\n## `edge-las {command}")[1].split("\n## ")[0]

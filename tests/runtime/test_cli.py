@@ -3,18 +3,20 @@ import json
 import subprocess
 import sys
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_las import cli
+from edge_las import cli, pronouncing
 from edge_las.artifact import load_manifest, verify
 from edge_las.audio import float_to_pcm
 from edge_las.cli import COMMANDS, Command, main
 from edge_las.errors import ConfigError, EdgeLasError
+from edge_las.lexicon import LEXICON_NAME, Lexicon, load_lexicon, save_lexicon
 from edge_las.ngram import NGRAM_NAME
 from edge_las.runtime import recognizer as recognizer_module
-from edge_las.runtime.lm import read_sentences
+from edge_las.runtime.lm import put_file, read_sentences
 from edge_las.runtime.recognizer import Recognizer
 from tests.runtime import tone_engine as tones
 
@@ -290,3 +292,50 @@ def test_a_language_model_goes_into_a_model(model, tmp_path, capsys):
     assert main([*options, "--weight", "0"]) == 0
     verify(model, load_manifest(model))
     assert Recognizer.load(model).setup.scorers == ()
+
+
+SAID = {"one": "W AH N", "two": "T UW", "twos": "T UW Z"}
+
+
+@pytest.fixture
+def speakers(monkeypatch):
+    """No dictionary, and an espeak-ng that can say three words."""
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    monkeypatch.setattr(pronouncing, "pronounce", lambda words: [SAID.get(word, "") for word in words])
+
+
+def test_a_lexicon_is_written_of_texts(speakers, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("Two, one two!\nxyz twos one two\n")
+    options = ["lexicon", str(tmp_path / "a.txt"), "--out", str(tmp_path / "x.gz")]
+    assert main(options) == 0
+    assert "3 words; 1 of the texts nobody could say: xyz" in capsys.readouterr().out
+    assert str(load_lexicon(tmp_path / "x.gz")) == "one W AH N\ntwo T UW\ntwos T UW Z\n"
+    assert main([*options, "--most", "2"]) == 0
+    assert "2 words; none is unknown" in capsys.readouterr().out
+    assert str(load_lexicon(tmp_path / "x.gz")) == "one W AH N\ntwo T UW\n"
+    (tmp_path / "a.txt").write_text("abc\n" * 12)
+    assert main(options) == 2
+    assert "edge-las[align]" in capsys.readouterr().err
+    (tmp_path / "a.txt").write_text("\n")
+    assert main(options) == 2
+    assert "a.txt: no word to look up" in capsys.readouterr().err
+    (tmp_path / "a.txt").write_text("one\n" + " ".join(f"x{chr(97 + n)}" for n in range(12)))
+    assert main(options) == 0
+    assert "12 of the texts nobody could say: xa, xb, xc, xd, xe, xf, xg, xh, xi, xj and 2 more" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_lexicon_goes_into_a_model_and_keeps_what_is_there(speakers, model, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("one\n")
+    options = ["lexicon", str(tmp_path / "a.txt"), "--into", model]
+    assert main(options) == 0
+    before = load_manifest(model)
+    verify(model, before)
+    put_file(Path(model), LEXICON_NAME, lambda path: save_lexicon(path, Lexicon("one W AA N\nsix S IH K S")))
+    (tmp_path / "a.txt").write_text("one two\n")
+    assert main(options) == 0
+    manifest = load_manifest(model)
+    verify(model, manifest)
+    assert manifest.search == before.search
+    assert str(load_lexicon(f"{model}/{LEXICON_NAME}")) == "one W AA N\nsix S IH K S\ntwo T UW\n"

@@ -168,12 +168,6 @@ def test_aligned_losses_teach_and_fade() -> None:
     assert aligned_share(LossConfig(), 0) == 0.0
 
 
-def test_pronunciations_of_unknown_words() -> None:
-    assert align._arpabet("k_'V_l_3") == "K AH L ER"
-    assert align._arpabet("s_'E_l_d_@_n_z") == "S EH L D AH N Z"
-    assert align._arpabet("b_'y") == ""
-
-
 def test_a_missing_aligner_names_the_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(DeviceError, match=r"edge-las\[align\]"):
