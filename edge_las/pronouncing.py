@@ -1,4 +1,4 @@
-"""How words are said, on a maker's machine: PocketSphinx's dictionary and espeak-ng, where they are, know."""
+"""How words are said: PocketSphinx's dictionary is asked, then espeak-ng, where they are installed."""
 
 import subprocess
 from collections.abc import Iterable
@@ -9,13 +9,14 @@ from edge_las.lexicon import PHONES, Lexicon, make_lexicon
 # What espeak-ng's American phonemes are in ARPAbet.
 _ESPEAK = {
     "a": "AE", "a#": "AH", "aa": "AE", "A:": "AA", "A@": "AA R", "A": "AA", "0": "AA", "0#": "AA", "O:": "AO",
-    "O": "AO", "O@": "AO R", "o@": "AO R", "aI": "AY", "aI@": "AY ER", "aI3": "AY ER", "aU": "AW", "eI": "EY",
-    "E": "EH", "E#": "EH", "e@": "EH R", "3:": "ER", "3": "ER", "I": "IH", "I#": "IH", "I2": "IH", "i": "IY",
-    "i:": "IY", "i@": "IH R", "i@3": "IH R", "IR": "IH R", "VR": "AH R", "oU": "OW", "OI": "OY", "U": "UH",
-    "U@": "UH R", "u:": "UW", "u": "UW", "V": "AH", "@": "AH", "@2": "AH", "@5": "AH", "@L": "AH L",
-    "n-": "AH N", "b": "B", "tS": "CH", "d": "D", "D": "DH", "f": "F", "g": "G", "h": "HH", "dZ": "JH",
-    "k": "K", "l": "L", "m": "M", "n": "N", "N": "NG", "p": "P", "r": "R", "s": "S", "S": "SH", "t": "T",
-    "t#": "T", "T": "TH", "v": "V", "w": "W", "j": "Y", "z": "Z", "Z": "ZH", "?": "", "x": "K", "*": "T",
+    "O2": "AO", "O": "AO", "O@": "AO R", "o@": "AO R", "aI": "AY", "aI@": "AY ER", "aI3": "AY ER", "aU": "AW",
+    "eI": "EY", "E": "EH", "E#": "EH", "e@": "EH R", "3:": "ER", "3": "ER", "I": "IH", "I#": "IH", "I2": "IH",
+    "i": "IY", "i:": "IY", "i@": "IH R", "i@3": "IH R", "IR": "IH R", "VR": "AH R", "oU": "OW", "OI": "OY",
+    "U": "UH", "U@": "UH R", "u:": "UW", "u": "UW", "V": "AH", "@": "AH", "@-": "AH", "@2": "AH", "@5": "AH",
+    "@L": "AH L", "n-": "AH N", "b": "B", "tS": "CH", "d": "D", "D": "DH", "f": "F", "g": "G", "h": "HH",
+    "dZ": "JH", "k": "K", "l": "L", "m": "M", "n": "N", "N": "NG", "p": "P", "r": "R", "s": "S", "S": "SH",
+    "t": "T", "t#": "T", "t2": "T", "T": "TH", "v": "V", "w": "W", "j": "Y", "z": "Z", "Z": "ZH", "?": "",
+    ";": "", "r-": "", "x": "K", "*": "T",
 }  # fmt: skip
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 _SPOKEN = frozenset(PHONES[1:])

@@ -18,6 +18,9 @@ def test_espeak_phonemes_become_arpabet() -> None:
     assert pronouncing._arpabet("k_'V_l_3") == "K AH L ER"
     assert pronouncing._arpabet("s_'E_l_d_@_n_z") == "S EH L D AH N Z"
     assert pronouncing._arpabet("b_'y") == ""
+    # Marks of how sounds are linked are no sounds.
+    assert pronouncing._arpabet("p_'O2_s_tS_3_r-_I_N_z") == "P AO S CH ER IH NG Z"
+    assert pronouncing._arpabet("dZ_'i:_n_I2_;_@_s") == "JH IY N IH AH S"
 
 
 def test_without_a_dictionary_and_a_speaker_all_words_are_unknown(monkeypatch, tmp_path) -> None:
