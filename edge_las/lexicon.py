@@ -7,8 +7,9 @@ from pathlib import Path
 from edge_las.errors import ArtifactError
 from edge_las.staging import whole_file
 
-# An artifact may hold one by this name.
-LEXICON_NAME = "lexicon.txt.gz"
+# An artifact may hold one by this name; it counts where there is a head of phones,
+# (E + 1, P) in half precision: a row for each dimension of what is encoded, and the bias.
+LEXICON_NAME, PHONE_HEAD_NAME = "lexicon.txt.gz", "phone_head.npy"
 # ARPAbet as CMUdict writes it, silence first.
 PHONES = (
     "SIL", "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH",

@@ -1,7 +1,7 @@
 """How words are said: PocketSphinx's dictionary is asked, then espeak-ng, where they are installed."""
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import count
 
 from edge_las.lexicon import PHONES, Lexicon, make_lexicon
@@ -20,6 +20,7 @@ _ESPEAK = {
 }  # fmt: skip
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 _SPOKEN = frozenset(PHONES[1:])
+_NAMED = 10
 
 
 def pronounce_words(words: Iterable[str], known: Lexicon | None = None) -> tuple[Lexicon, list[str]]:
@@ -45,6 +46,12 @@ def entries(lexicon: Lexicon) -> dict[str, list[list[str]]]:
         if word:
             found.setdefault(word, []).append(phones)
     return found
+
+
+def listed(words: Sequence[str]) -> str:
+    """Name the first of some words, and tell how many more there are."""
+    more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
+    return ", ".join(words[:_NAMED]) + more
 
 
 def _is_sayable(word: str) -> bool:

@@ -31,8 +31,8 @@ from edge_las.artifact import (
     verify,
     write_manifest,
 )
+from edge_las.lexicon import PHONE_HEAD_NAME
 from edge_las.runtime.gate import GateConfig
-from edge_las.runtime.phones import PHONE_HEAD_NAME
 from edge_las.search.config import BeamConfig
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import CONFIG, TOKENS, WEIGHTS

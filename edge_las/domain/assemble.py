@@ -1,4 +1,4 @@
-"""The artifact of a domain: another artifact's files, with a grammar and what was measured in it."""
+"""The artifact of a domain: another artifact's files, a grammar and its words, and what was measured."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +18,11 @@ from edge_las.domain.compiled import Compiled, read_compiled
 from edge_las.domain.texts import Counts, domain_texts
 from edge_las.errors import ArtifactError
 from edge_las.grammar_file import GRAMMAR_NAME, save_grammar
+from edge_las.grammar_words import grammar_words
+from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, load_lexicon, save_lexicon
 from edge_las.ngram import NGRAM_NAME, NgramModel, save_ngrams
 from edge_las.ngram_estimate import estimate
+from edge_las.pronouncing import listed, pronounce_words
 from edge_las.staging import staged
 from edge_las.tokens import TokenTable
 
@@ -53,10 +56,12 @@ def build_domain(source: Path, base: Path, out: Path, tell: Callable[[str], None
     if out.resolve() == base.resolve():
         raise ArtifactError(f"{out}: is the model that the domain is built from")
     texts = [text for text, _ in domain_texts(compiled, _LM_COUNTS, (0, 0))]
-    assemble(compiled, base, out, estimate_lm(texts, tokens), Findings(_UNTRAINED))
+    unknown = assemble(compiled, base, out, estimate_lm(texts, tokens), Findings(_UNTRAINED))
     sizes = [f"{(out / name).stat().st_size / 1000:.1f} kB" for name in (GRAMMAR_NAME, NGRAM_NAME)]
     tell(f"{out}: {base.name} with this grammar ({sizes[0]}) and a language model ({sizes[1]}, not in use)")
     tell("the model itself was not trained")
+    if unknown:
+        tell(unsaid(unknown))
 
 
 def estimate_lm(texts: Sequence[str], tokens: TokenTable) -> NgramModel:
@@ -66,20 +71,36 @@ def estimate_lm(texts: Sequence[str], tokens: TokenTable) -> NgramModel:
 
 def assemble(
     compiled: Compiled, base: Path, out: Path, lm: NgramModel, found: Findings | None = None
-) -> None:
+) -> list[str]:
     """Write `base` with a domain's grammar and language model to `out`, whole or not at all.
 
+    Where it has a head of phones, also how the grammar's words are said; return those nobody could say.
     Raises: ArtifactError if `out` is there and is no artifact.
     """
     manifest = _with_findings(load_manifest(base), found or Findings())
     with staged(out) as part:
-        for name in set(manifest.files) - _OWN_FILES:
+        kept = manifest.files.keys() - _OWN_FILES - {LEXICON_NAME}
+        for name in kept:
             shutil.copy2(base / name, part / name)
         save_grammar(part / GRAMMAR_NAME, compiled.grammar)
         save_ngrams(part / NGRAM_NAME, lm, load_tokens(base, manifest))
         shutil.copyfile(compiled.source, part / DOMAIN_NAME)
-        files = describe_files(part, set(manifest.files) | _OWN_FILES)
-        write_manifest(part, replace(manifest, files=files))
+        own, unknown = set(_OWN_FILES), list[str]()
+        if PHONE_HEAD_NAME in kept:
+            known = load_lexicon(base / LEXICON_NAME) if LEXICON_NAME in manifest.files else None
+            lexicon, unknown = pronounce_words(grammar_words(compiled.grammar), known)
+            save_lexicon(part / LEXICON_NAME, lexicon)
+            own.add(LEXICON_NAME)
+        write_manifest(part, replace(manifest, files=describe_files(part, kept | own)))
+    return unknown
+
+
+def unsaid(words: Sequence[str]) -> str:
+    """Tell which words' pronunciations nobody knows, and what becomes of them."""
+    return (
+        f"nobody could say {listed(words)}: sentences with such a word are not judged by phones"
+        " (pip install edge-las[align], or espeak-ng)"
+    )
 
 
 def _with_findings(manifest: Manifest, found: Findings) -> Manifest:

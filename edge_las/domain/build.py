@@ -15,7 +15,7 @@ from typing import Any
 
 from edge_las.artifact import MANIFEST_NAME, sha256_file
 from edge_las.config import to_dict
-from edge_las.domain.assemble import Findings, assemble, estimate_lm
+from edge_las.domain.assemble import Findings, assemble, estimate_lm, unsaid
 from edge_las.domain.casting import cast, speaker
 from edge_las.domain.compiled import read_compiled
 from edge_las.domain.exporting import checkout, export_artifact
@@ -126,7 +126,9 @@ class Build:
         best = self._step("teach", lambda: self._teach(heard))
         draft = self._step("export", lambda: self._export(best, heard))
         measured = self._step("measure", lambda: self._measure(draft, heard))
-        assemble(self.compiled, draft, self.config.out, self.lm, measured)
+        unknown = assemble(self.compiled, draft, self.config.out, self.lm, measured)
+        if unknown:
+            self._tell(unsaid(unknown))
         self._tell(f"{self.config.out}: built in {(time.monotonic() - began) / 60:.1f} min")
         return dict(measured.accuracy["domain"])
 

@@ -8,10 +8,8 @@ from edge_las.artifact import load_manifest
 from edge_las.cli_support import at_least_one
 from edge_las.errors import ConfigError, DeviceError
 from edge_las.lexicon import LEXICON_NAME, load_lexicon, save_lexicon
-from edge_las.pronouncing import entries, pronounce_words
+from edge_las.pronouncing import entries, listed, pronounce_words
 from edge_las.runtime.lm import put_file, read_sentences
-
-_NAMED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,12 +45,8 @@ def run(args: argparse.Namespace) -> int:
         put_file(args.into, LEXICON_NAME, lambda path: save_lexicon(path, lexicon))
     else:
         save_lexicon(args.out, lexicon)
-    print(f"{args.into or args.out}: {len(entries(lexicon))} words; {_unknown(unknown)}")
+    left = (
+        f"{len(unknown)} of the texts nobody could say: {listed(unknown)}" if unknown else "none is unknown"
+    )
+    print(f"{args.into or args.out}: {len(entries(lexicon))} words; {left}")
     return 0
-
-
-def _unknown(words: list[str]) -> str:
-    if not words:
-        return "none is unknown"
-    more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
-    return f"{len(words)} of the texts nobody could say: {', '.join(words[:_NAMED])}{more}"

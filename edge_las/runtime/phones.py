@@ -9,11 +9,9 @@ import numpy.typing as npt
 
 from edge_las.artifact import Manifest
 from edge_las.errors import ArtifactError, one_line
-from edge_las.lexicon import LEXICON_NAME, PHONES, Lexicon, load_lexicon
+from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, PHONES, Lexicon, load_lexicon
 from edge_las.search.phones import phone_scores
 
-# (E + 1, P) in half precision: a row for each dimension of what is encoded, and the bias.
-PHONE_HEAD_NAME = "phone_head.npy"
 Array = npt.NDArray[np.float32]
 
 

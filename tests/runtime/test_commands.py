@@ -1,10 +1,15 @@
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
+from edge_las import pronouncing
 from edge_las.artifact import load_manifest, verify
 from edge_las.cli import main
+from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, Lexicon, load_lexicon, save_lexicon
 from edge_las.ngram import NGRAM_NAME
+from edge_las.runtime.lm import put_file
 from edge_las.runtime.recognizer import Recognizer
 from tests.runtime import tone_engine as tones
 from tests.runtime.test_cli import model, write_wav  # noqa: F401
@@ -43,6 +48,23 @@ def test_a_language_model_is_there_but_has_no_weight(domain):
     verify(domain, manifest)
     assert NGRAM_NAME in manifest.files and manifest.search["lm_weight"] == 0.0
     assert Recognizer.load(domain).setup.scorers == ()
+
+
+def test_a_head_of_phones_gets_a_lexicon(domain, model, tmp_path, capsys, monkeypatch):  # noqa: F811
+    assert not {LEXICON_NAME, PHONE_HEAD_NAME} & load_manifest(domain).files.keys()
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    said = {"two": "T UW", "four": "F AO R"}
+    monkeypatch.setattr(pronouncing, "pronounce", lambda words: [said.get(word, "") for word in words])
+    put_file(Path(model), PHONE_HEAD_NAME, lambda path: path.write_bytes(b"head"))
+    base = Lexicon("one W AH N\nsix S IH K S\ntwo T AH")
+    put_file(Path(model), LEXICON_NAME, lambda path: save_lexicon(path, base))
+    options = ["domain", "build", str(tmp_path / "d.yaml"), "--no-train", "--model", model, "--out", domain]
+    assert main(options) == 0
+    assert "nobody could say three: sentences with such a word" in capsys.readouterr().out
+    verify(domain, load_manifest(domain))
+    assert (Path(domain) / PHONE_HEAD_NAME).read_bytes() == b"head"
+    # Its own words only, those of the base as they were there.
+    assert str(load_lexicon(f"{domain}/{LEXICON_NAME}")) == "four F AO R\none W AH N\ntwo T AH\n"
 
 
 def test_a_command_has_intent_and_slots(domain, tmp_path, capsys):
