@@ -55,7 +55,7 @@ def describe_artifact(
     assert isinstance(listener, CompactListener) and config.max_tokens_per_s is not None
     tokens.save(folder / TOKENS)
     if model.phone_ctc_head is not None:
-        _save_phone_head(folder / PHONE_HEAD_NAME, model.phone_ctc_head)
+        save_phone_head(folder / PHONE_HEAD_NAME, model.phone_ctc_head)
     names = [path.name for path in folder.iterdir() if path.name != MANIFEST_NAME]
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -79,7 +79,7 @@ def describe_artifact(
     )  # fmt: skip
 
 
-def _save_phone_head(path: Path, head: nn.Linear) -> None:
+def save_phone_head(path: Path, head: nn.Linear) -> None:
     """Write what `edge_las.runtime.phones` reads."""
     weights = torch.cat([head.weight.detach().t(), head.bias.detach()[None]])
     np.save(path, weights.numpy().astype(np.float16), allow_pickle=False)

@@ -1,12 +1,18 @@
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from edge_las.errors import ArtifactError
-from edge_las.lexicon import PHONES, SILENCE, Lexicon, load_lexicon, make_lexicon, save_lexicon
+from edge_las.errors import ArtifactError, ConfigError
+from edge_las.grammar import phrases_grammar
+from edge_las.lexicon import LEXICON_NAME, PHONES, SILENCE, Lexicon, load_lexicon, make_lexicon, save_lexicon
+from edge_las.runtime.constraint import Constraint, ConstraintConfig, alphabet_of
+from edge_las.runtime.phones import PHONE_HEAD_NAME, PhoneJudge, load_phone_judge
 from edge_las.search.phones import phone_scores
+from edge_las.tokens import TokenTable
 
+TABLE = TokenTable.characters()
 LEXICON = Lexicon("a AH\na EY\nsee S IY\nsea S IY\nbus B AH S\nstop S T AA P")
 
 
@@ -92,3 +98,48 @@ def test_a_line_that_is_no_word_with_its_phones_is_refused(tmp_path, text: str) 
     (tmp_path / "plain").write_text(text)
     with pytest.raises(ArtifactError, match="plain: not a lexicon"):
         load_lexicon(tmp_path / "plain")
+
+
+def judge(text: str) -> PhoneJudge:
+    """A judge of what is encoded as the phones' numbers are: one dimension for each."""
+    return PhoneJudge(
+        np.vstack([np.eye(len(PHONES)), np.zeros(len(PHONES))]).astype(np.float32), Lexicon(text)
+    )
+
+
+def test_sentences_are_judged_by_their_phones_as_far_as_they_weigh() -> None:
+    grammar = phrases_grammar(["see", "bus"], alphabet_of(TABLE), "en", "phrases")
+    sentences = [tuple(TABLE.encode(text)) for text in ("see", "bus")]
+    encoded = heard("S", "S", "IY", "SIL")[None]
+    for weight in (0.0, 0.5, 2.0):
+        config = ConstraintConfig(grammar_phone_weight=weight)
+        found = Constraint(grammar, TABLE, config, judge("see S IY\nbus B AH S")).judge_phones(
+            encoded, sentences
+        )
+        expected = weight * phone_scores(LEXICON, judge("see S IY").log_probs(encoded), ["see", "bus"])
+        assert found == pytest.approx(expected.tolist())
+    for phones in (None, judge("see S IY")):
+        assert Constraint(grammar, TABLE, config, phones).judge_phones(encoded, sentences) == [0.0, 0.0]
+    assert Constraint(grammar, TABLE, config, judge("see S IY")).judge_phones(encoded, []) == []
+    with pytest.raises(ConfigError, match="grammar_phone_weight"):
+        ConstraintConfig(grammar_phone_weight=-1.0)
+
+
+@pytest.mark.parametrize(
+    "head", [np.zeros((3, 40)), np.zeros((5, 40), int), np.zeros((5, 40), object), b"no array", b""]
+)
+def test_a_damaged_head_is_named(tmp_path, head) -> None:
+    if isinstance(head, bytes):
+        (tmp_path / PHONE_HEAD_NAME).write_bytes(head)
+    else:
+        np.save(tmp_path / PHONE_HEAD_NAME, head)
+    save_lexicon(tmp_path / LEXICON_NAME, LEXICON)
+    files = {PHONE_HEAD_NAME: None, LEXICON_NAME: None}
+    manifest = SimpleNamespace(files=files, listener=SimpleNamespace(encoded_dim=4))
+    with pytest.raises(ArtifactError, match=PHONE_HEAD_NAME):
+        load_phone_judge(tmp_path, manifest)
+    np.save(tmp_path / PHONE_HEAD_NAME, np.ones((5, len(PHONES)), np.float16))
+    loaded = load_phone_judge(tmp_path, manifest)
+    assert loaded.log_probs(np.ones((1, 3, 4), np.float32)) == pytest.approx(np.full((3, 40), -np.log(40)))
+    del files[LEXICON_NAME]
+    assert load_phone_judge(tmp_path, manifest) is None
