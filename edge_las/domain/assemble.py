@@ -19,7 +19,7 @@ from edge_las.domain.texts import Counts, domain_texts
 from edge_las.errors import ArtifactError
 from edge_las.grammar_file import GRAMMAR_NAME, save_grammar
 from edge_las.grammar_words import grammar_words
-from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, load_lexicon, save_lexicon
+from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, Lexicon, load_lexicon, save_lexicon
 from edge_las.ngram import NGRAM_NAME, NgramModel, save_ngrams
 from edge_las.ngram_estimate import estimate
 from edge_las.pronouncing import listed, pronounce_words
@@ -85,14 +85,25 @@ def assemble(
         save_grammar(part / GRAMMAR_NAME, compiled.grammar)
         save_ngrams(part / NGRAM_NAME, lm, load_tokens(base, manifest))
         shutil.copyfile(compiled.source, part / DOMAIN_NAME)
-        own, unknown = set(_OWN_FILES), list[str]()
-        if PHONE_HEAD_NAME in kept:
-            known = load_lexicon(base / LEXICON_NAME) if LEXICON_NAME in manifest.files else None
-            lexicon, unknown = pronounce_words(grammar_words(compiled.grammar), known)
+        own = set(_OWN_FILES)
+        lexicon, unknown = domain_lexicon(compiled, base)
+        if lexicon is not None:
             save_lexicon(part / LEXICON_NAME, lexicon)
             own.add(LEXICON_NAME)
         write_manifest(part, replace(manifest, files=describe_files(part, kept | own)))
     return unknown
+
+
+def domain_lexicon(compiled: Compiled, base: Path) -> tuple[Lexicon | None, list[str]]:
+    """Find how the words of a domain are said, by `base` if it knows; list those nobody could say.
+
+    None if it has no head of phones.
+    """
+    files = load_manifest(base).files
+    if PHONE_HEAD_NAME not in files:
+        return None, []
+    known = load_lexicon(base / LEXICON_NAME) if LEXICON_NAME in files else None
+    return pronounce_words(grammar_words(compiled.grammar), known)
 
 
 def unsaid(words: Sequence[str]) -> str:

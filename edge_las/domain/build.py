@@ -15,7 +15,7 @@ from typing import Any
 
 from edge_las.artifact import MANIFEST_NAME, sha256_file
 from edge_las.config import to_dict
-from edge_las.domain.assemble import Findings, assemble, estimate_lm, unsaid
+from edge_las.domain.assemble import Findings, assemble, domain_lexicon, estimate_lm, unsaid
 from edge_las.domain.casting import cast, speaker
 from edge_las.domain.compiled import read_compiled
 from edge_las.domain.exporting import checkout, export_artifact
@@ -28,12 +28,12 @@ from edge_las.domain.measure import (
     hear_once,
     tokens_per_second,
 )
-from edge_las.domain.mixing import choose_real, copy_clips, hours_to_decode
+from edge_las.domain.mixing import choose_real, copy_clips, hours_to_decode, spread
 from edge_las.domain.noises import recorded_noise, write_noises
 from edge_las.domain.plan import REAL_NEGATIVES, make_plan
 from edge_las.domain.shards import Sentence, SynthesisConfig
 from edge_las.domain.synthesize import describe_plan, synthesize
-from edge_las.domain.teach import TUNED_SHARE, blend, domain_recipe, teach
+from edge_las.domain.teach import TUNED_SHARE, blend, domain_recipe, teach, write_lexicons
 from edge_las.domain.texts import COMMAND, domain_texts
 from edge_las.domain.voices import list_voices
 from edge_las.errors import ConfigError
@@ -174,9 +174,9 @@ class Build:
         recorded = str(self.noise.resolve()) if self.noise else None
         noise = self._folder("noise", [heard[0].name, recorded])
         write_noises(noise, heard[0], self.noise, config.seed)
-        out = self._folder(
-            "model", [to_dict(self.recipe), weights, [path.name for path in heard], noise.name]
-        )
+        made_of = [to_dict(self.recipe), weights, [path.name for path in heard], noise.name]
+        lexicons = write_lexicons(heard, self._tell) if self.recipe.loss.phone_ctc_weight else []
+        out = self._folder("model", [*made_of, *lexicons])
         tuned = teach(self.recipe, heard, config.base, out, self.plan.minutes["teach"], noise)
         mixed = self._folder("blend", [weights, sha256_file(tuned / "weights.safetensors"), TUNED_SHARE])
         return mixed if mixed.exists() else blend(config.base, tuned, mixed, TUNED_SHARE)
@@ -188,9 +188,7 @@ class Build:
             corpus = Corpus(heard)
             # Proved on commands: what else is said only has to be told from them.
             proved = [clip for clip in corpus.clips if clip.split == "train" or clip.dataset == COMMAND]
-            clips = copy_clips(
-                corpus, _spread(proved, _CALIBRATION_CLIPS), out.with_name(out.name + ".clips")
-            )
+            clips = copy_clips(corpus, spread(proved, _CALIBRATION_CLIPS), out.with_name(out.name + ".clips"))
             seconds = self.recipe.data.max_seconds
             export_artifact(best, clips, out, config.out.name, config.engines, seconds)
         return out
@@ -208,7 +206,9 @@ class Build:
     def _hear(self, draft: Path, corpus: Corpus, split: str, weight: float, rate: float) -> list[Heard]:
         """Recognize a split once."""
         grammar = hashlib.sha256(repr(self.compiled.grammar).encode()).hexdigest()
-        trial = self._folder("heard", [draft.name, grammar, weight, rate, SEARCH])
+        lexicon, _ = domain_lexicon(self.compiled, draft)
+        said = [] if lexicon is None else [str(lexicon)]
+        trial = self._folder("heard", [draft.name, grammar, weight, rate, SEARCH, *said])
         model, clips = trial / "model", [clip for clip in corpus.clips if clip.split == split]
         if not model.exists():
             settings = {**SEARCH, "lm_weight": weight}
@@ -238,12 +238,3 @@ def alone_in(folder: Path) -> Iterator[None]:
         except OSError:
             raise ConfigError(f"{folder}: another build is at work there") from None
         yield
-
-
-def _spread(clips: Sequence[Any], count: int) -> list[Any]:
-    """Take so many clips of each split, evenly."""
-    chosen = []
-    for split in ("train", "dev"):
-        rows = [clip for clip in clips if clip.split == split]
-        chosen += rows[:: max(1, len(rows) // count)]
-    return chosen

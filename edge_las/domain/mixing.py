@@ -50,6 +50,15 @@ def copy_clips(corpus: Corpus, clips: Iterable[Clip], out: Path) -> Path:
     return out
 
 
+def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """Take so many clips of each of the splits train and dev, evenly."""
+    chosen: list[Clip] = []
+    for split in ("train", "dev"):
+        rows = [clip for clip in clips if clip.split == split]
+        chosen += rows[:: max(1, len(rows) // count)]
+    return chosen
+
+
 def choose_real(
     corpus: Corpus, hours: float, negatives: int, words: Collection[str], leave_out: bool,
     is_command: Callable[[str], bool], max_seconds: float, seed: int,

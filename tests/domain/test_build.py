@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,12 @@ from edge_las.domain import exporting
 from edge_las.domain.build import alone_in
 from edge_las.errors import ConfigError
 from edge_las.grammar_file import GRAMMAR_NAME
+from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, load_lexicon
 from edge_las.ngram import NGRAM_NAME
+from edge_las.pronouncing import entries
 from edge_las.runtime.recognizer import Recognizer
+from edge_las.train.checkpoint import load_checkpoint, save_checkpoint
+from edge_las.train.model import LasModel
 
 pytest.importorskip("hassil")
 PHRASES = """
@@ -84,6 +89,31 @@ def test_two_phrases_become_a_model_and_nothing_is_done_twice(base, tmp_path, ca
     assert build(tmp_path / "d.yaml", base, out) == 0
     assert {path.name: path.stat().st_mtime_ns for path in work.iterdir()} == kept
     assert load_manifest(out) == manifest
+
+
+@pytest.mark.spoken
+def test_a_base_that_names_phones_goes_on_naming_them(base, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(exporting, "OPTIONS", EXPORT)
+    (tmp_path / "d.yaml").write_text(PHRASES)
+    model, tokens = load_checkpoint(base)
+    heard = LasModel(replace(model.config, phone_ctc=True), len(tokens))
+    heard.load_state_dict(model.state_dict(), strict=False)
+    save_checkpoint(tmp_path / "phones", heard, tokens, heard.state_dict())
+    out, work = tmp_path / "model", tmp_path / "model.build"
+    assert build(tmp_path / "d.yaml", tmp_path / "phones", out) == 0
+    manifest = load_manifest(out)
+    verify(out, manifest)
+    assert PHONE_HEAD_NAME in manifest.files
+    lexicon = entries(load_lexicon(out / LEXICON_NAME))
+    assert set(lexicon) == {"go", "home", "stop", "one", "two", "three", "time", "times"}
+    # Other speech of the build is pronounced for training too.
+    assert len(entries(load_lexicon(next(work.glob("speech-*")) / LEXICON_NAME))) > len(lexicon)
+    trained, _ = load_checkpoint(next(work.glob("model-*")) / "best")
+    assert trained.phone_ctc_head is not None and heard.phone_ctc_head is not None
+    assert not trained.phone_ctc_head.weight.equal(heard.phone_ctc_head.weight)
+    kept = {path.name: path.stat().st_mtime_ns for path in work.iterdir()}
+    assert build(tmp_path / "d.yaml", tmp_path / "phones", out) == 0
+    assert {path.name: path.stat().st_mtime_ns for path in work.iterdir()} == kept
 
 
 @pytest.mark.parametrize(
