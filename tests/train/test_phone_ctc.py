@@ -81,8 +81,6 @@ def test_the_head_learns_from_what_is_known_alone() -> None:
     value.backward()
     expected = float(parts[1] + 0.5 * parts[part])
     assert parts[part] > 0 and float(value.detach()) == pytest.approx(expected, rel=1e-4)
-        float(parts[1] + 0.5 * parts[part]), rel=1e-4
-    )
     assert model.phone_ctc_head is not None and bool(model.phone_ctc_head.weight.grad.any())
     assert loss(*heard, None, 0.0, (said, torch.tensor([0, 0])))[1][part] == 0.0
     assert loss(*heard)[1][part] == 0.0
