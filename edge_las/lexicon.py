@@ -1,6 +1,7 @@
 """How words are said: a lexicon of pronunciations, and its file: gzipped text, a line as CMUdict has it."""
 
 import gzip
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ PHONES = (
 )  # fmt: skip
 SILENCE = PHONES.index("SIL")
 _NUMBERS = {phone: number for number, phone in enumerate(PHONES)}
+_LINE = re.compile(rf"[^ \n]+(?: (?:{'|'.join(PHONES)}))+\n")
 _MAX_BYTES = 16 << 20
 
 
@@ -30,22 +32,31 @@ class Lexicon:
         Raises: ValueError naming a line that is none.
         """
         self._text = f"\n{text.strip()}\n"
-        for line in filter(None, self._text.split("\n")):
-            word, *phones = line.split(" ")
-            if not word or not phones or not _NUMBERS.keys() >= set(phones):
-                raise ValueError(f"no word with its phones: {line[:60]!r}")
+        self._found: dict[str, list[tuple[int, ...]]] = {}
+        # Line by line, but without a string for each of so many.
+        at = 1
+        while at < len(self._text) and (line := _LINE.match(self._text, at)):
+            at = line.end()
+        if at < len(self._text) and self._text.strip():
+            line_end = self._text.index("\n", at)
+            raise ValueError(f"no word with its phones: {self._text[at : min(line_end, at + 60)]!r}")
 
     def __str__(self) -> str:
         return self._text[1:]
 
     def pronunciations(self, word: str) -> list[tuple[int, ...]]:
         """List the ways a word is said, in PHONES' numbers; empty for one that is not in the lexicon."""
+        if word in self._found:
+            return self._found[word]
         found, at = [], 0
         while (at := self._text.find(f"\n{word} ", at)) >= 0:
             end = self._text.index("\n", at + 1)
             phones = self._text[at + len(word) + 2 : end].split(" ")
             found.append(tuple(_NUMBERS[phone] for phone in phones))
             at = end
+        # To look through all takes long; a word that is not there may be any.
+        if found:
+            self._found[word] = found
         return found
 
 
