@@ -68,7 +68,8 @@ class Hearing:
     def shares(self, progress: Progress) -> Iterator[Share]:
         """Make this process's share of each step to come; batches don't depend on the number of processes."""
         recipe = self.recipe
-        group, world, seed = recipe.optim.accumulate, self.processes.world, recipe.loop.seed
+        group, world = recipe.optim.accumulate, self.processes.world
+        seed = recipe.loop.seed + progress.seed_of_base
         step, epoch, first = progress.step, progress.epoch, progress.batch
         while True:
             plan = plan_epoch(self.corpus.clips, self.clips, recipe.data, seed, epoch)
@@ -85,16 +86,16 @@ class Hearing:
             mine = [n for n in range(first, usable) if n % world == self.processes.rank]
             parts: list[Heard] = []
             for batch in load_batches(dataset, mine, recipe.data.workers):
-                parts.append(self._hear(batch, self._seed(step, len(parts)), step))
+                parts.append(self._hear(batch, self._seed(seed, step, len(parts)), step))
                 if len(parts) == group // world:
                     yield Share(epoch, parts)
                     step, parts = step + 1, []
             epoch, first = epoch + 1, 0
 
-    def _seed(self, step: int, number: int) -> int:
+    def _seed(self, seed: int, step: int, number: int) -> int:
         # Random numbers depend on step and batch alone: the same after a resume, and in any process.
         number = number * self.processes.world + self.processes.rank
-        return (self.recipe.loop.seed * 1_000_003 + step) * 1024 + number
+        return (seed * 1_000_003 + step) * 1024 + number
 
     @torch.no_grad()
     def _hear(self, batch: Batch, seed: int, step: int) -> Heard:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from edge_las.artifact import sha256_file
 from edge_las.errors import ConfigError
 from edge_las.tokens import TokenTable
-from edge_las.train.checkpoint import load_checkpoint, recover
+from edge_las.train.checkpoint import WEIGHTS, load_checkpoint, recover
 from edge_las.train.compiled import compile_training
 from edge_las.train.config import Recipe
 from edge_las.train.corpus import Corpus
@@ -96,6 +97,7 @@ class Trainer:
         own = self.model.state_dict()
         fitting = {k: w for k, w in model.state_dict().items() if k in own and w.shape == own[k].shape}
         self.model.load_state_dict(own | fitting)
+        self.progress.seed_of_base = int(sha256_file(Path(base) / WEIGHTS)[:5], 16)
         self.ema = {name: w.detach().clone() for name, w in self.model.state_dict().items()}
 
     def run(self) -> Progress:

@@ -21,6 +21,8 @@ class Progress:
     batch: int = 0  # next batch of the epoch
     minutes: float = 0.0
     audio_hours: float = 0.0
+    # Added to the run's seed: what its base was trained on must not come again in the same batches.
+    seed_of_base: int = 0
     best_wer: float = math.inf
     worse_evaluations: int = 0
 

@@ -143,6 +143,20 @@ def test_fine_tuning_starts_from_the_base(corpus, whole, tmp_path) -> None:
         Trainer(other, corpus, TOKENS, tmp_path / "other").start_from(whole[0] / "last")
 
 
+def test_what_the_base_heard_does_not_come_again_in_the_same_batches(corpus, whole, tmp_path) -> None:
+    def first_batch(trainer: Trainer) -> torch.Tensor:
+        return next(iter(trainer.hearing.shares(trainer.progress))).parts[0].features
+
+    fresh, again = (Trainer(recipe(**RUN), corpus, TOKENS, tmp_path / name) for name in ("fresh", "again"))
+    again.start_from(whole[0] / "last")
+    other = first_batch(again)
+    assert first_batch(fresh).shape != other.shape or not torch.equal(first_batch(fresh), other)
+    again.save("last")
+    resumed = Trainer(recipe(**RUN), corpus, TOKENS, tmp_path / "again")
+    resumed.start_from(whole[0] / "last")
+    assert torch.equal(first_batch(resumed), other)
+
+
 def test_heads_for_training_alone_may_differ_from_the_base(whole, corpus, tmp_path) -> None:
     trainer = Trainer(
         recipe(**RUN, model={"phone_head": True, "teacher_dim": 3}), corpus, TOKENS, tmp_path / "more"
