@@ -56,6 +56,9 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     if options.blank_penalty is not None:
         constraint = replace(recognizer.setup.constraint, grammar_blank_penalty=options.blank_penalty)
         recognizer = Recognizer(replace(recognizer.setup, constraint=constraint))
+    if options.phone_weight is not None:
+        constraint = replace(recognizer.setup.constraint, grammar_phone_weight=options.phone_weight)
+        recognizer = Recognizer(replace(recognizer.setup, constraint=constraint))
     noise = load_noises(options.noise, recognizer.sample_rate).get(HELD_BACK) if options.noise else None
     if options.noise and noise is None:
         raise ConfigError(f"{options.noise}: {HELD_BACK} is not there")
@@ -167,6 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--own-grammar", action="store_true", help="the model's own commands, where recordings say them")
     add("--ctc-weight", type=float, metavar="W", help="of the CTC head (default: the model's)")
     add("--blank-penalty", type=float, metavar="NATS", help="of blanks in a grammar (default: the model's)")
+    add("--phone-weight", type=float, metavar="W", help="of a sentence's phones (default: the model's)")
     add("--write-domain", type=Path, metavar="FILE.yaml",
         help="only write the sentences of --set as a file of templates")
     # fmt: on

@@ -45,6 +45,7 @@ __all__ = [
     "SpellerEntry",
     "TensorSpec",
     "TokensEntry",
+    "check_files",
     "describe_files",
     "load_manifest",
     "load_tokens",
@@ -147,8 +148,17 @@ def verify(folder: str | Path, manifest: Manifest) -> None:
 
     Raises: ArtifactError naming the file.
     """
-    for name, entry in manifest.files.items():
-        path = Path(folder) / name
+    check_files(folder, manifest, manifest.files)
+    load_tokens(folder, manifest)
+
+
+def check_files(folder: str | Path, manifest: Manifest, names: Iterable[str]) -> None:
+    """Check that listed files are there, of their size and SHA-256.
+
+    Raises: ArtifactError naming the file.
+    """
+    for name in names:
+        path, entry = Path(folder) / name, manifest.files[name]
         if not path.is_file():
             raise ArtifactError(f"{path}: is missing")
         size = path.stat().st_size
@@ -156,7 +166,6 @@ def verify(folder: str | Path, manifest: Manifest) -> None:
             raise ArtifactError(f"{path}: has {size} bytes, {MANIFEST_NAME} says {entry.size}")
         if sha256_file(path) != entry.sha256:
             raise ArtifactError(f"{path}: is damaged: its SHA-256 is not the one in {MANIFEST_NAME}")
-    load_tokens(folder, manifest)
 
 
 def load_tokens(folder: str | Path, manifest: Manifest) -> TokenTable:

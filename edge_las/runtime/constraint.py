@@ -46,8 +46,15 @@ class ConstraintConfig:
     grammar_max_loss: float = 2.75
     # strict: by how many nats blanks are made less likely, of which a CTC head gives too many in noise.
     grammar_blank_penalty: float = 2.0
-    # strict: what the phones of a sentence count beside its letters, where a model has a lexicon.
-    grammar_phone_weight: float = 0.0
+    # strict: what a sentence's phones count beside its letters, where a model hears phones and has a lexicon. Of
+    # 540 real sentences with slots and strings of digits, as recorded and at 12 dB of a kitchen, 71.5 % were
+    # right without, 74.3 with 0.3, 74.6 with 0.5 to 2, 72.6 by phones alone.
+    grammar_phone_weight: float = 1.0
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether nothing but sentences of the grammar may come out."""
+        return self.mode == "strict"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -96,7 +103,7 @@ class Constraint:
     @property
     def is_strict(self) -> bool:
         """Whether nothing but sentences of the grammar may come out."""
-        return self.config.mode == "strict"
+        return self.config.is_strict
 
     @property
     def scorers(self) -> tuple[Scorer, ...]:

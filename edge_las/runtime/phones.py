@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.artifact import Manifest
+from edge_las.artifact import Manifest, check_files
 from edge_las.errors import ArtifactError, one_line
 from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, PHONES, Lexicon, load_lexicon
 from edge_las.search.phones import phone_scores
@@ -40,6 +40,8 @@ def load_phone_judge(folder: Path, manifest: Manifest) -> PhoneJudge | None:
     """
     if not {PHONE_HEAD_NAME, LEXICON_NAME} <= manifest.files.keys():
         return None
+    # Since the artifact was verified they may have been replaced.
+    check_files(folder, manifest, (PHONE_HEAD_NAME, LEXICON_NAME))
     path, shape = folder / PHONE_HEAD_NAME, (manifest.listener.encoded_dim + 1, len(PHONES))
     try:
         weights = np.load(path, allow_pickle=False)

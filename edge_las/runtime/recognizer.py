@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,8 +81,7 @@ class Recognizer:
             model = load_ngrams(folder / NGRAM_NAME, tokens)
             scorer = NgramScorer(model, settings.fusion.lm_weight, tokens.sos_id)
             setup = replace(setup, scorers=(scorer,))
-        if settings.constraint.grammar_phone_weight:
-            setup = replace(setup, phones=load_phone_judge(folder, manifest))
+        setup = replace(setup, phones=cache(partial(load_phone_judge, folder, manifest)))
         if GRAMMAR_NAME not in manifest.files:
             return cls(setup)
         return cls(setup).with_grammar(load_grammar(folder / GRAMMAR_NAME))
@@ -92,7 +91,8 @@ class Recognizer:
         config = config or self._setup.constraint
         if config.mode == "off":
             return Recognizer(replace(self._setup, grammar=None))
-        constraint = Constraint(grammar, self.tokens, config, self._setup.phones)
+        phones = self._setup.phones() if config.is_strict and config.grammar_phone_weight else None
+        constraint = Constraint(grammar, self.tokens, config, phones)
         return Recognizer(replace(self._setup, grammar=constraint))
 
     @property

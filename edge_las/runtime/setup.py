@@ -1,5 +1,6 @@
 """What all utterances of a recognizer share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -27,8 +28,8 @@ class Setup:
     # For grammars that come from elsewhere; the model's own holds its config itself.
     constraint: ConstraintConfig = field(default_factory=ConstraintConfig)
     grammar: Constraint | None = None
-    # What judges sentences of a grammar by their phones.
-    phones: PhoneJudge | None = None
+    # Loads what judges sentences of a grammar by their phones: those without a grammar need not hold it.
+    phones: Callable[[], PhoneJudge | None] = lambda: None
     # The model's own language model, if it has one.
     scorers: tuple[Scorer, ...] = ()
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from edge_las.artifact import describe_files
 from edge_las.errors import ArtifactError, ConfigError
 from edge_las.grammar import phrases_grammar
 from edge_las.lexicon import LEXICON_NAME, PHONES, SILENCE, Lexicon, load_lexicon, make_lexicon, save_lexicon
@@ -134,11 +135,14 @@ def test_a_damaged_head_is_named(tmp_path, head) -> None:
     else:
         np.save(tmp_path / PHONE_HEAD_NAME, head)
     save_lexicon(tmp_path / LEXICON_NAME, LEXICON)
-    files = {PHONE_HEAD_NAME: None, LEXICON_NAME: None}
+    files = describe_files(tmp_path, (PHONE_HEAD_NAME, LEXICON_NAME))
     manifest = SimpleNamespace(files=files, listener=SimpleNamespace(encoded_dim=4))
     with pytest.raises(ArtifactError, match=PHONE_HEAD_NAME):
         load_phone_judge(tmp_path, manifest)
     np.save(tmp_path / PHONE_HEAD_NAME, np.ones((5, len(PHONES)), np.float16))
+    with pytest.raises(ArtifactError, match=rf"{PHONE_HEAD_NAME}: (has|is damaged)"):
+        load_phone_judge(tmp_path, manifest)
+    files |= describe_files(tmp_path, (PHONE_HEAD_NAME,))
     loaded = load_phone_judge(tmp_path, manifest)
     assert loaded.log_probs(np.ones((1, 3, 4), np.float32)) == pytest.approx(np.full((3, 40), -np.log(40)))
     del files[LEXICON_NAME]
