@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import edge_las
 from edge_las.artifact import (
@@ -37,13 +36,15 @@ from edge_las.search.config import BeamConfig
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import CONFIG, TOKENS, WEIGHTS
 from edge_las.train.listener import CompactListener
-from edge_las.train.model import LasModel
+from edge_las.train.model import FramePhoneHead, LasModel
 from export.config import ExportConfig
 
 _TOOLS = (
     "torch", "onnx", "onnxscript", "onnxruntime", "numpy",
     "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert",
 )  # fmt: skip
+
+_RAREST_PHONE = 1e-4
 
 
 def describe_artifact(
@@ -54,8 +55,8 @@ def describe_artifact(
     listener = model.listener
     assert isinstance(listener, CompactListener) and config.max_tokens_per_s is not None
     tokens.save(folder / TOKENS)
-    if model.phone_ctc_head is not None:
-        save_phone_head(folder / PHONE_HEAD_NAME, model.phone_ctc_head)
+    if model.frame_phone_head is not None:
+        save_phone_head(folder / PHONE_HEAD_NAME, model.frame_phone_head)
     names = [path.name for path in folder.iterdir() if path.name != MANIFEST_NAME]
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -79,9 +80,10 @@ def describe_artifact(
     )  # fmt: skip
 
 
-def save_phone_head(path: Path, head: nn.Linear) -> None:
-    """Write what `edge_las.runtime.phones` reads."""
-    weights = torch.cat([head.weight.detach().t(), head.bias.detach()[None]])
+def save_phone_head(path: Path, head: FramePhoneHead) -> None:
+    """Write what `edge_las.runtime.phones` reads: how much likelier phones are than they commonly are."""
+    bias = head.bias.detach() - head.prior.clamp(min=_RAREST_PHONE).log()
+    weights = torch.cat([head.weight.detach().t(), bias[None]])
     np.save(path, weights.numpy().astype(np.float16), allow_pickle=False)
 
 

@@ -33,7 +33,7 @@ from edge_las.domain.noises import recorded_noise, write_noises
 from edge_las.domain.plan import REAL_NEGATIVES, make_plan
 from edge_las.domain.shards import Sentence, SynthesisConfig
 from edge_las.domain.synthesize import describe_plan, synthesize
-from edge_las.domain.teach import TUNED_SHARE, blend, domain_recipe, teach, write_lexicons
+from edge_las.domain.teach import TUNED_SHARE, blend, domain_recipe, teach
 from edge_las.domain.texts import COMMAND, domain_texts
 from edge_las.domain.voices import list_voices
 from edge_las.errors import ConfigError
@@ -174,9 +174,9 @@ class Build:
         recorded = str(self.noise.resolve()) if self.noise else None
         noise = self._folder("noise", [heard[0].name, recorded])
         write_noises(noise, heard[0], self.noise, config.seed)
-        made_of = [to_dict(self.recipe), weights, [path.name for path in heard], noise.name]
-        lexicons = write_lexicons(heard, self._tell) if self.recipe.loss.phone_ctc_weight else []
-        out = self._folder("model", [*made_of, *lexicons])
+        out = self._folder(
+            "model", [to_dict(self.recipe), weights, [path.name for path in heard], noise.name]
+        )
         tuned = teach(self.recipe, heard, config.base, out, self.plan.minutes["teach"], noise)
         mixed = self._folder("blend", [weights, sha256_file(tuned / "weights.safetensors"), TUNED_SHARE])
         return mixed if mixed.exists() else blend(config.base, tuned, mixed, TUNED_SHARE)

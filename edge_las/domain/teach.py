@@ -7,12 +7,9 @@ from pathlib import Path
 
 import torch
 
-from edge_las.artifact import sha256_file
 from edge_las.domain.mixing import NEGATIVE
 from edge_las.domain.texts import COMMAND, NEAR, OTHER
 from edge_las.errors import ConfigError
-from edge_las.lexicon import LEXICON_NAME, save_lexicon
-from edge_las.pronouncing import listed, pronounce_words
 from edge_las.train.checkpoint import load_checkpoint, save_checkpoint
 from edge_las.train.compiled import compile_training
 from edge_las.train.config import Recipe
@@ -28,8 +25,6 @@ REAL_SHARE = 0.4
 # of fine-tuning), understood in kitchen noise at 9 dB at 0, 0.25, 0.5, 0.75, 1: 42, 44, 46, 47, 47 %; as
 # recorded 76 to 77 % at all. Real voices saying other things: 81 % at 0, 76 at 0.75, 75 at 1.
 TUNED_SHARE = 0.75
-# Of the CTC loss of phones, where the base has a head for it: the fine-tuned Listener must go on naming them.
-_PHONE_WEIGHT = 0.5
 _DONE = "done.json"
 
 
@@ -46,9 +41,7 @@ def domain_recipe(base: Path, overrides: Sequence[str], seed: int, tell: Callabl
         except ConfigError as reason:
             tell(f"training takes longer: {reason}")
             recipe = replace(recipe, optim=replace(recipe.optim, compiled=False))
-    phones = (recipe.loss.phone_ctc_weight or _PHONE_WEIGHT) if model.config.phone_ctc else 0.0
-    loss, loop = replace(recipe.loss, phone_ctc_weight=phones), replace(recipe.loop, seed=seed)
-    return replace(recipe, model=model.config, loss=loss, loop=loop)
+    return replace(recipe, model=model.config, loop=replace(recipe.loop, seed=seed))
 
 
 def teach(
@@ -72,18 +65,6 @@ def teach(
     state = {"minutes": minutes, "steps": progress.step, "audio_hours": round(progress.audio_hours, 3)}
     done.write_text(json.dumps(state))
     return out / "best"
-
-
-def write_lexicons(corpora: Sequence[Path], tell: Callable[[str], None]) -> list[str]:
-    """Write beside flat corpora how their words are said, once each; return the files' hashes."""
-    for folder in corpora:
-        if not (folder / LEXICON_NAME).exists():
-            words = {word for clip in Corpus([folder]).clips for word in clip.text.split()}
-            lexicon, unknown = pronounce_words(words)
-            save_lexicon(folder / LEXICON_NAME, lexicon)
-            if unknown:
-                tell(f"{folder.name}: nobody could say {listed(unknown)}: texts with these teach no phones")
-    return [sha256_file(folder / LEXICON_NAME) for folder in corpora]
 
 
 def blend(base: Path, tuned: Path, out: Path, share: float) -> Path:

@@ -30,6 +30,8 @@ MODES = ("strict", "soft", "off")
 # with 8, and of real sentences with slots, as recorded and in kitchen noise at 12 dB, 79 and 66, 78 and 64,
 # 77 and 61 % (understood at all: 81 and 72).
 _SPARE_TOKENS = 4
+# A sentence whose phones need more frames than there are is so far (nats) behind the best.
+_MOST_BEHIND = 100.0
 # Each utterance visits parts of a large grammar: 60 of Home Assistant's grew 58,000 nodes, of 400 bytes.
 _MOST_NODES = 30_000
 
@@ -124,7 +126,10 @@ class Constraint:
         """Give what each sentence's phones add to its score, of encoded (1, T, E)."""
         weight, texts = self.config.grammar_phone_weight, [self._tokens.decode(item) for item in sentences]
         found = self.phones.scores(encoded, texts) if self.phones and weight and texts else None
-        return [0.0] * len(texts) if found is None else (weight * found).tolist()
+        if found is None or not np.isfinite(found.max()):
+            return [0.0] * len(texts)
+        added: list[float] = (weight * np.maximum(found, found.max() - _MOST_BEHIND)).tolist()
+        return added
 
     def keep(self, found: Sequence[Hypothesis], ctc_log_probs: FloatArray) -> Constrained:
         """Keep those of some hypotheses that are sentences of the grammar; ctc_log_probs: (T, V)."""

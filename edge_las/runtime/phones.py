@@ -1,4 +1,4 @@
-"""The CTC head of phones: computed from what the Listener encoded, where a grammar asks for it."""
+"""The head of phones: computed from what the Listener encoded, where a grammar asks for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float32]
 class PhoneJudge:
     """Judges sentences by how well their phones fit what was heard."""
 
-    weights: Array  # (E + 1, P)
+    weights: Array  # (E + 1, P): a row for each dimension of what is encoded, and the bias
     lexicon: Lexicon
 
     def scores(self, encoded: Array, sentences: Sequence[str]) -> npt.NDArray[np.float64] | None:
@@ -27,7 +27,7 @@ class PhoneJudge:
         return phone_scores(self.lexicon, self.log_probs(encoded), sentences)
 
     def log_probs(self, encoded: Array) -> Array:
-        """Give the log probs of the phones (T, P), of encoded (1, T, E)."""
+        """Give the log probs of the phones (T, P), of encoded (1, T, E), were all phones equally common."""
         logits = encoded[0].astype(np.float32) @ self.weights[:-1] + self.weights[-1]
         result: Array = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         return result

@@ -1,7 +1,8 @@
 """How well sentences fit an utterance by their phones: token passing through their pronunciations.
 
-A CTC head of phones hears what spelling hides: from a few hours of speech it learns all the sounds of a
-language, but not how each word is written.
+Phones hear what spelling hides: a few hours of speech hold all the sounds of a language, but not how each
+word is written. Source: Young, Russell & Thornton 1989, Token Passing; Bourlard & Morgan 1994, Connectionist
+Speech Recognition, for a network's posteriors over priors.
 """
 
 from collections.abc import Sequence
@@ -13,21 +14,21 @@ from edge_las.lexicon import SILENCE, Lexicon
 from edge_las.search.speller import FloatArray
 
 DoubleArray = npt.NDArray[np.float64]
-_FLOOR = -30.0
-# Frames so sure to be silent are passed at once: half of the time goes into them otherwise.
-_SILENT = np.log(0.98)
+# What comes before the first frame.
+_BEGIN = -1
 
 
 def phone_scores(lexicon: Lexicon, log_probs: FloatArray, sentences: Sequence[str]) -> DoubleArray | None:
-    """Give the log prob of each sentence's best path through the phones' log probs (T, P), silence the blank.
+    """Give the log prob of each sentence's best path through frames of phones' log probs (T, P).
 
-    Of a word that can be said in several ways the best counts. None if the lexicon lacks a word.
+    Each phone lasts a frame at least, and silence may lie around words; of a word that can be said in several
+    ways the best counts. -inf where frames are too few; None if the lexicon lacks a word.
     """
     graph = _Graph(lexicon)
     ends = [graph.add(sentence.split()) for sentence in sentences]
-    if any(not end for end in ends):
+    if not all(ends):
         return None
-    scores = graph.best(np.maximum(log_probs, _FLOOR).astype(np.float64))
+    scores = graph.best(log_probs)
     return np.array([scores[end].max() for end in ends])
 
 
@@ -36,10 +37,10 @@ class _Graph:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
-        # Node 0 is the beginning, heard as silence. Each node's phone, and the nodes before it.
-        self._phones: list[int] = [SILENCE]
-        self._before: list[list[int]] = [[]]
-        self._ends: dict[tuple[str, ...], list[int]] = {(): [0]}
+        # Each node's phone, and the nodes that may come before it.
+        self._phones: list[int] = []
+        self._before: list[list[int]] = []
+        self._ends: dict[tuple[str, ...], list[int]] = {(): [_BEGIN, self._node(SILENCE, [_BEGIN])]}
 
     def add(self, words: Sequence[str]) -> list[int]:
         """Add a sentence and list the nodes that may end it; none if a word is unknown."""
@@ -54,37 +55,31 @@ class _Graph:
             return []
         ends = []
         for phones in self._lexicon.pronunciations(word):
-            # A phone that ends one word and begins the next may be said once.
-            once = [node for end in before if self._phones[end] == phones[0] for node in self._before[end]]
-            last = before + once
+            last = before
             for phone in phones:
-                self._phones.append(phone)
-                self._before.append(last)
-                last = [len(self._phones) - 1]
+                last = [self._node(phone, last)]
             ends += last
-        return ends
+        return [*ends, self._node(SILENCE, ends)] if ends else []
 
-    def best(self, log_probs: DoubleArray) -> DoubleArray:
-        """Give the log prob of the best path (N,) that ends in each node and after it, of frames (T, P)."""
-        phones, size = np.array(self._phones), len(self._phones)
-        # An entry of its own stands for no node.
-        before = np.full((size, max(1, *map(len, self._before))), size)
+    def _node(self, phone: int, before: list[int]) -> int:
+        self._phones.append(phone)
+        self._before.append(before)
+        return len(self._phones) - 1
+
+    def best(self, log_probs: FloatArray) -> DoubleArray:
+        """Give the log prob of the best path through frames (T, P) that ends in each node, (N + 2,)."""
+        size, widest = len(self._phones), max(map(len, self._before))
+        # The last entry is the beginning's, the one before it stands for no node.
+        before = np.full((widest, size), size)
         for node, nodes in enumerate(self._before):
-            before[node, : len(nodes)] = nodes
-        columns = before.T
-        spoken = log_probs[:, phones]
-        held = np.full(size + 1, -np.inf)  # in the phone
-        either = held.copy()  # in the phone, or in the silence after it
-        either[0] = 0.0
-        for frame, silence in zip(spoken, log_probs[:, SILENCE], strict=True):
-            if silence > _SILENT:
-                either += silence
-                held[:] = -np.inf
-                continue
-            entered = either[columns[0]]
-            for column in columns[1:]:
-                entered = np.maximum(entered, either[column])
-            held[:size] = np.maximum(held[:size], entered) + frame
-            either += silence
-            np.maximum(either, held, out=either)
-        return either[:size]
+            before[: len(nodes), node] = nodes
+        before[before == _BEGIN] = size + 1
+        scores = np.full(size + 2, -np.inf)
+        scores[_BEGIN] = 0.0
+        for frame in log_probs[:, self._phones].astype(np.float64):
+            entered = scores[before[0]]
+            for nodes in before[1:]:
+                entered = np.maximum(entered, scores[nodes])
+            scores[:size] = np.maximum(scores[:size], entered) + frame
+            scores[_BEGIN] = -np.inf
+        return scores

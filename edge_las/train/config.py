@@ -70,8 +70,9 @@ class ModelConfig:
     tail_padding_samples: int = 3200
     # A head on the Listener's intermediate layer that names the phone of each frame, for aligned corpora.
     phone_head: bool = False
-    # A second CTC head, of phones: where pronunciations are known, grammars are judged by it too.
-    phone_ctc: bool = False
+    # A head that names the phone of each encoded frame, from aligned corpora: grammars are judged by it too.
+    # It only listens: what is encoded is not drawn to phones.
+    frame_phones: bool = False
     # Dimensions of a head on encoded frames that says what a teacher makes of them (edge-las distill).
     teacher_dim: int = 0
 
@@ -168,8 +169,6 @@ class LossConfig:
     phone_weight: float = 0.0
     attention_weight: float = 0.0
     aligned_steps: int = 0
-    # CTC loss a phone of `model.phone_ctc`, where a corpus has been aligned.
-    phone_ctc_weight: float = 0.0
     # Mean squared distance to the teacher's frames, where one has heard the corpus (edge-las distill).
     teacher_weight: float = 0.0
     # Cross entropy to the CTC posteriors of a larger model of the same tokens (edge-las train --larger).
@@ -185,8 +184,8 @@ class OptimConfig:
     optimizer: str = "adamw"
     learning_rate: float = 2e-3
     final_learning_rate: float = 1e-5
-    # The Listener and its heads learn at this share of the rate: a Speller can catch up beside a Listener
-    # that has settled.
+    # The Listener and the heads that draw it learn at this share of the rate: a Speller can catch up beside a
+    # Listener that has settled.
     listener_share: float = 1.0
     warmup_steps: int = 1000
     max_steps: int = 20000
@@ -240,5 +239,3 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.loss.teacher_weight > 0.0 and not self.model.teacher_dim:
             raise ConfigError("loss.teacher_weight is above 0, but model.teacher_dim is 0")
-        if self.loss.phone_ctc_weight > 0.0 and not self.model.phone_ctc:
-            raise ConfigError("loss.phone_ctc_weight is above 0, but model.phone_ctc is false")

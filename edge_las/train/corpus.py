@@ -7,14 +7,12 @@ next to nothing (docs/training.md). `edge_las.train.decode` turns other forms in
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import ConfigError
-from edge_las.lexicon import LEXICON_NAME, load_lexicon
 from edge_las.train import alignment
 from edge_las.train.alignment import ALIGNMENT_FILE, Alignment
 from edge_las.train.teacher import Teacher
@@ -48,16 +46,12 @@ class Corpus:
     def __init__(self, folders: Iterable[str | Path]) -> None:
         """Open folders that hold audio.i16 and index.tsv.
 
-        Raises: ConfigError naming the file and line; ArtifactError for a lexicon beside them.
+        Raises: ConfigError naming the file and line.
         """
         self._paths = [Path(folder) for folder in folders]
         self.clips = [clip for i, path in enumerate(self._paths) for clip in _read_index(path, i)]
         self._audio: dict[int, npt.NDArray[np.int16]] = {}
         self._alignments = [_read_alignments(path) for path in self._paths]
-        self._lexicons = [
-            load_lexicon(path / LEXICON_NAME) if (path / LEXICON_NAME).exists() else None
-            for path in self._paths
-        ]
         self._teachers = [Teacher.beside(self.audio_path(i)) for i in range(len(self._paths))]
 
     def audio_path(self, corpus: int) -> Path:
@@ -90,16 +84,6 @@ class Corpus:
         """Give when the clip's phones and words are said, where its corpus has been aligned."""
         columns = self._alignments[clip.corpus].get(clip.id)
         return None if columns is None else Alignment.parse(*columns)
-
-    def pronounced(self, clip: Clip) -> tuple[int, ...]:
-        """Give the phones of the clip's text by its corpus's lexicon, a phone that goes on being one; empty
-        where a word is unknown.
-        """
-        lexicon = self._lexicons[clip.corpus]
-        ways = [lexicon.pronunciations(word) if lexicon else [] for word in clip.text.split()]
-        if not all(ways):
-            return ()
-        return tuple(phone for phone, _ in groupby(phone for way in ways for phone in way[0]))
 
     def teacher(self, clip: Clip) -> Teacher | None:
         """Give what a teacher made of the clip's corpus, where one has heard it."""

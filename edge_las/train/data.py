@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from edge_las.audio import PCM_SCALE
-from edge_las.lexicon import SILENCE
 from edge_las.tokens import TokenTable
 from edge_las.train.alignment import UNKNOWN
 from edge_las.train.config import DataConfig
@@ -33,8 +32,6 @@ class Batch:
     tokens: Tensor  # (N, U) without <sos> and <eos>, padded with <blank>
     token_lengths: Tensor  # (N,)
     phones: Tensor  # (N, F) uint8, of each 10 ms; UNKNOWN where nothing was aligned
-    said: Tensor  # (N, P) phones in the order they are said, padded with silence
-    said_lengths: Tensor  # (N,) 0 = unknown
     spans: Tensor  # (N, U + 1, 2) in 10 ms: where each token and <eos> is said; negative = unknown
     taught: Tensor  # (N, F, D) int8, of each 20 ms; zeros where no teacher heard it, D = 0 without one
     texts: tuple[str, ...]
@@ -186,8 +183,6 @@ class BatchDataset(Dataset):
             _pad([torch.tensor(row, dtype=torch.long) for row in ids]),
             torch.tensor([len(row) for row in ids]),
             _pad([torch.from_numpy(u.phones) for u in heard], UNKNOWN),
-            _pad([torch.tensor(u.said, dtype=torch.long) for u in heard], SILENCE),
-            torch.tensor([len(u.said) for u in heard]),
             _pad([torch.from_numpy(rows) for rows in spans], -1),
             _pad([torch.from_numpy(u.taught) for u in heard]),
             texts,

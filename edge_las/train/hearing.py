@@ -110,7 +110,7 @@ class Hearing:
         features, frames = self.front(nn.functional.pad(samples, (0, tail)), lengths + tail)
         features = self.augmenter.features(features, frames, rng)
         aligned = aligned_share(recipe.loss, step)
-        wanted = aligned > 0.0 or batch.taught.shape[2] > 0
+        wanted = aligned > 0.0 or batch.taught.shape[2] > 0 or recipe.model.frame_phones
         targets = self._targets(batch, moved, features) if wanted else None
         return Heard(seed, batch, features, frames, targets, aligned)
 

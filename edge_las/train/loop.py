@@ -208,13 +208,7 @@ class Trainer:
         torch.manual_seed(heard.seed)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.optim.precision == "bf16"):
             loss, parts = self.loss(
-                heard.features,
-                heard.frames,
-                batch.tokens,
-                batch.token_lengths,
-                heard.targets,
-                heard.aligned,
-                (batch.said, batch.said_lengths),
+                heard.features, heard.frames, batch.tokens, batch.token_lengths, heard.targets, heard.aligned
             )
         (loss / (recipe.optim.accumulate // self.processes.world)).backward()
         return parts

@@ -4,14 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edge_las.lexicon import SILENCE
 from edge_las.tokens import TokenTable
 from edge_las.train.blocks import frame_mask
 from edge_las.train.config import LossConfig
 from edge_las.train.model import LasModel, Taught
 from edge_las.train.targets import IGNORED, Targets, inside
 
-LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned", "phone_ctc", "teacher", "larger")
+LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned", "frame_phones", "teacher", "larger")
 
 
 class JointLoss(nn.Module):
@@ -31,12 +30,10 @@ class JointLoss(nn.Module):
         token_lengths: Tensor,
         targets: Targets | None = None,
         aligned: float = 0.0,
-        said: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Score a batch: features (N, T, n_mels), lengths (N,), tokens (N, U), token_lengths (N,).
 
-        `aligned` is what is left of the weights of the aligned losses; `said` are the phones (N, P) and how
-        many of them, (N,). Returns the loss per token, and the
+        `aligned` is what is left of the weights of the aligned losses. Returns the loss per token, and the
         parts named by LOSSES, (8,), detached.
         """
         config = self.config
@@ -45,25 +42,33 @@ class JointLoss(nn.Module):
         taught = self.model(features, lengths, heard if spells else None, config.scheduled_sampling)
         attention = self._attention(taught, wanted)
         first = self._ctc(taught.ctc, taught.encoded_lengths, tokens, token_lengths)
-        second = phones = looking = phone_ctc = teacher = larger = torch.zeros_like(first)
+        second = phones = looking = frames = teacher = larger = torch.zeros_like(first)
         if taught.inter_ctc is not None and config.inter_ctc_weight > 0.0:
             second = self._ctc(taught.inter_ctc, taught.encoded_lengths, tokens, token_lengths)
         loss = (1.0 - config.ctc_weight) * attention + config.ctc_weight * first
         loss = loss + config.ctc_weight * config.inter_ctc_weight * second
         if targets is not None and aligned > 0.0:
-            phones, looking = _phones(taught, targets), _looking(taught, targets)
+            phones = _phones(taught.phones, taught, targets)
+            looking = _looking(taught, targets)
             loss = loss + aligned * (config.phone_weight * phones + config.attention_weight * looking)
-        if said is not None and config.phone_ctc_weight > 0.0:
-            phone_ctc = _said_phones(taught, *said)
-            loss = loss + config.phone_ctc_weight * phone_ctc
+        if targets is not None and taught.frame_phones is not None:
+            # Nothing else learns from it, so it needs no weight.
+            frames = _phones(taught.frame_phones, taught, targets)
+            loss = loss + frames
+            self._count_phones(targets)
         if targets is not None and config.teacher_weight > 0.0:
             teacher = _unlike_teacher(taught, targets)
             loss = loss + config.teacher_weight * teacher
         for model in self._larger:
             larger = _unlike_larger(taught, model, features, lengths, token_lengths)
             loss = loss + config.larger_weight * larger
-        parts = [attention, first, second, phones, looking, phone_ctc, teacher, larger]
+        parts = [attention, first, second, phones, looking, frames, teacher, larger]
         return loss, torch.stack(parts).detach()
+
+    def _count_phones(self, targets: Targets) -> None:
+        head = self.model.frame_phone_head
+        if head is not None and self.training:
+            head.count(targets.phones[targets.phones != IGNORED])
 
     def _attention(self, taught: Taught, wanted: Tensor) -> Tensor:
         if taught.logits is None:
@@ -86,25 +91,13 @@ def aligned_share(config: LossConfig, step: int) -> float:
     return max(0.0, 1.0 - step / config.aligned_steps) if config.aligned_steps > 0 else 0.0
 
 
-def _phones(taught: Taught, targets: Targets) -> Tensor:
-    """Cross entropy of the phone of each known frame."""
-    if taught.phones is None or not bool((targets.phones != IGNORED).any()):
+def _phones(logits: Tensor | None, taught: Taught, targets: Targets) -> Tensor:
+    """Cross entropy of the phone of each known frame, by logits (N, T', P)."""
+    if logits is None or not bool((targets.phones != IGNORED).any()):
         return taught.ctc.new_zeros(())
-    frames = torch.arange(taught.phones.shape[1], device=targets.phones.device)
+    frames = torch.arange(logits.shape[1], device=targets.phones.device)
     wanted = torch.where(frames < taught.encoded_lengths[:, None], targets.phones, IGNORED)
-    return F.cross_entropy(taught.phones.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
-
-
-def _said_phones(taught: Taught, said: Tensor, lengths: Tensor) -> Tensor:
-    """CTC loss a phone, of the utterances whose phones are known."""
-    known = lengths > 0
-    if taught.phone_ctc is None or not bool(known.any()):
-        return taught.ctc.new_zeros(())
-    total = F.ctc_loss(
-        taught.phone_ctc[known].transpose(0, 1), said[known], taught.encoded_lengths[known], lengths[known],
-        blank=SILENCE, reduction="sum", zero_infinity=True,
-    )  # fmt: skip
-    return total / lengths.sum()
+    return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
 
 
 def _looking(taught: Taught, targets: Targets) -> Tensor:

@@ -12,7 +12,7 @@ from edge_las.train.listener import build_listener
 from edge_las.train.speller import Speller
 
 # The Listener and the Speller do without these: a run may have other ones than the checkpoint it starts from.
-TRAINING_HEADS = ("phone_head", "phone_ctc_head", "teacher_head")
+TRAINING_HEADS = ("phone_head", "frame_phone_head", "teacher_head")
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,28 @@ class Taught:
     # Of an intermediate layer, where the Listener has one, in training.
     inter_ctc: Tensor | None  # (N, T', V) log_probs
     phones: Tensor | None  # (N, T', P) logits
-    phone_ctc: Tensor | None  # (N, T', P) log_probs of phones, silence being the blank
+    frame_phones: Tensor | None  # (N, T', P) logits of the last layer's phones
     teacher: Tensor | None  # (N, T', D) what the teacher would make of it, where there is a head for it
+
+
+class FramePhoneHead(nn.Linear):
+    """Logits of the phone of each encoded frame, (N, T, E) -> (N, T, P); it counts how common phones are."""
+
+    prior: Tensor
+
+    def __init__(self, encoded_dim: int) -> None:
+        super().__init__(encoded_dim, len(PHONES))
+        self.register_buffer("prior", torch.full((len(PHONES),), 1.0 / len(PHONES)))
+
+    @torch.no_grad()
+    def count(self, phones: Tensor) -> None:
+        """Take in the phones (F,) of a batch's known frames."""
+        if len(phones):
+            shares = torch.bincount(phones, minlength=len(self.prior)) / len(phones)
+            self.prior.lerp_(shares, _PRIOR_MOMENTUM)
+
+
+_PRIOR_MOMENTUM = 0.005
 
 
 class LasModel(nn.Module):
@@ -40,7 +60,7 @@ class LasModel(nn.Module):
         self.listener = build_listener(config)
         self.ctc_head = nn.Linear(self.listener.encoded_dim, num_tokens)
         self.phone_head = nn.Linear(self.listener.encoded_dim, len(PHONES)) if config.phone_head else None
-        self.phone_ctc_head = nn.Linear(self.listener.encoded_dim, len(PHONES)) if config.phone_ctc else None
+        self.frame_phone_head = FramePhoneHead(self.listener.encoded_dim) if config.frame_phones else None
         dim = config.teacher_dim
         self.teacher_head = nn.Linear(self.listener.encoded_dim, dim) if dim else None
         self.speller = Speller(config.speller, self.listener.encoded_dim, num_tokens)
@@ -73,19 +93,20 @@ class LasModel(nn.Module):
         if middle is not None:
             inter = self.ctc_log_probs(middle)
             phones = None if self.phone_head is None else self.phone_head(middle).float()
-        phone_ctc = None
-        if self.training and self.phone_ctc_head is not None:
-            phone_ctc = torch.log_softmax(self.phone_ctc_head(encoded).float(), dim=2)
+        frame_phones = None
+        if self.training and self.frame_phone_head is not None:
+            # Drawn to phones, the Listener heard letters worse (docs/notes.md).
+            frame_phones = self.frame_phone_head(encoded.detach()).float()
         teacher = None
         if self.training and self.teacher_head is not None:
             teacher = self.teacher_head(encoded).float()
         ctc = self.ctc_log_probs(encoded)
-        return Taught(ctc, encoded_lengths, logits, alignments, inter, phones, phone_ctc, teacher)
+        return Taught(ctc, encoded_lengths, logits, alignments, inter, phones, frame_phones, teacher)
 
 
 def without_heads(config: ModelConfig) -> ModelConfig:
     """What a model is without its TRAINING_HEADS."""
-    return replace(config, phone_head=False, phone_ctc=False, teacher_dim=0)
+    return replace(config, phone_head=False, frame_phones=False, teacher_dim=0)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -43,7 +43,6 @@ class Utterance:
     text: str
     phones: np.ndarray  # (F,) uint8
     words: list[tuple[int, int]]  # first frame (negative = unknown) and frames of each word
-    said: tuple[int, ...]  # the phones in order, one that goes on being one; empty = unknown
     taught: np.ndarray  # (F', D) int8, by ROW_SAMPLES
 
     def wave(self, corpus: Corpus) -> np.ndarray:
@@ -161,28 +160,7 @@ def _lay(corpus: Corpus, pieces: Sequence[Piece], pauses: Sequence[int], teacher
     if teacher_dim:
         _lay_taught(corpus, pieces, begins, taught)
     text = " ".join(word for piece in pieces for word in piece.text)
-    heard = np.concatenate(phones)
-    said = said_phones(heard) if _known(words) else _said_by_each(corpus, pieces)
-    return Utterance(tuple(stretches), at * FRAME_SAMPLES, text, heard, words, said, taught)
-
-
-def _known(words: Sequence[tuple[int, int]]) -> bool:
-    return all(first >= 0 for first, _ in words)
-
-
-def _said_by_each(corpus: Corpus, pieces: Sequence[Piece]) -> tuple[int, ...]:
-    """List the phones of pieces, by a lexicon where they are not aligned; empty if any of them is unknown."""
-    each = [
-        said_phones(piece.phones) if _known(piece.words) else corpus.pronounced(corpus.clips[piece.clip])
-        for piece in pieces
-    ]
-    return tuple(phone for said in each for phone in said) if all(each) else ()
-
-
-def said_phones(frames: np.ndarray) -> tuple[int, ...]:
-    """List the phones of frames (F,) in order, without silence; one that goes on counts once."""
-    begins = np.append(True, frames[1:] != frames[:-1]) if len(frames) else np.zeros(0, bool)
-    return tuple(int(phone) for phone in frames[begins] if phone not in (SILENCE, UNKNOWN))
+    return Utterance(tuple(stretches), at * FRAME_SAMPLES, text, np.concatenate(phones), words, taught)
 
 
 def _stretch(corpus: Corpus, piece: Piece, at: int) -> Stretch:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from edge_las.audio import float_to_pcm, read_audio
-from edge_las.errors import ArtifactError, DeviceError
-from edge_las.lexicon import LEXICON_NAME, PHONES, Lexicon, save_lexicon
+from edge_las.errors import DeviceError
+from edge_las.lexicon import PHONES
 from edge_las.tokens import TokenTable
 from edge_las.train import align
 from edge_las.train.alignment import UNKNOWN, Alignment
@@ -115,37 +115,6 @@ def test_joined_clips_keep_their_times(corpus: Corpus) -> None:
     wave = data.samples[0, (begin - 18) * 160 :]
     assert torch.equal(wave[:16_000], torch.from_numpy(np.array(corpus.samples(corpus.clips[0]))))
     assert data.spans[0, 3].tolist() == [begin, begin + 11.5] and data.spans[0, 0, 0] < 0
-
-
-def said(corpus: Corpus, *items: tuple[int, ...]) -> list[str]:
-    """The phones that batches tell of items."""
-    batch = BatchDataset(corpus, [list(items)], TokenTable.characters(), 0.0, (1, 0))[0]
-    rows = zip(batch.said.tolist(), batch.said_lengths.tolist(), strict=True)
-    return [" ".join(PHONES[phone] for phone in row[:count]) for row, count in rows]
-
-
-def test_phones_come_of_the_alignment_or_of_a_lexicon(corpus: Corpus, tmp_path) -> None:
-    assert said(corpus, (0,), (1,), (0, 1), (0, 0)) == ["AO F", "", "", "AO F AO F"]
-    save_lexicon(tmp_path / LEXICON_NAME, Lexicon("off AO V\ngo G OW\ngo G AO"))
-    # The alignment wins; of a word said in two ways the first counts.
-    assert said(Corpus([tmp_path]), (0,), (1,), (0, 1), (1, 0)) == ["AO F", "G OW", "AO F G OW", "G OW AO F"]
-    save_lexicon(tmp_path / LEXICON_NAME, Lexicon("off AO V"))
-    assert said(Corpus([tmp_path]), (1,), (0, 1), (0,)) == ["", "", "AO F"]
-
-
-def test_a_phone_that_goes_on_into_the_next_word_is_one(tmp_path) -> None:
-    np.zeros(48_000, np.int16).tofile(tmp_path / AUDIO_FILE)
-    texts = ("this six", "this seven", "six")
-    rows = [(f"c{i}", 16_000 * i, 16_000, "words", "s", "train", text) for i, text in enumerate(texts)]
-    write_index(tmp_path, rows)
-    save_lexicon(tmp_path / LEXICON_NAME, Lexicon("this DH IH S\nsix S IH K S"))
-    corpus = Corpus([tmp_path])
-    assert said(corpus, (0,), (1,)) == ["DH IH S IH K S", ""]
-    # Between clips there is a pause.
-    assert said(corpus, (0, 2)) == ["DH IH S IH K S S IH K S"] and said(corpus, (0, 1)) == [""]
-    (tmp_path / LEXICON_NAME).write_bytes(b"x")
-    with pytest.raises(ArtifactError, match=LEXICON_NAME):
-        Corpus([tmp_path])
 
 
 def test_targets_follow_lead_and_speed() -> None:

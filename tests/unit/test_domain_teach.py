@@ -1,20 +1,13 @@
-import sys
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from edge_las import pronouncing
 from edge_las.domain.noises import crockery, recorded_noise, write_noises
-from edge_las.domain.teach import blend, domain_recipe, write_lexicons
-from edge_las.lexicon import LEXICON_NAME, load_lexicon
-from edge_las.tokens import TokenTable
-from edge_las.train.checkpoint import load_checkpoint, save_checkpoint
+from edge_las.domain.teach import blend, domain_recipe
+from edge_las.train.checkpoint import load_checkpoint
 from edge_las.train.corpus import AUDIO_FILE, write_index
-from edge_las.train.model import LasModel
 from edge_las.train.run import load_noises
-from tests.tiny_artifact import make_checkpoint, tiny_model
+from tests.tiny_artifact import make_checkpoint
 
 
 def test_without_a_compiler_training_is_slower_and_says_so(tmp_path, monkeypatch) -> None:
@@ -24,24 +17,6 @@ def test_without_a_compiler_training_is_slower_and_says_so(tmp_path, monkeypatch
     assert len(said) == 1 and said[0].startswith("training takes longer: ")
     assert not domain_recipe(base, ["optim.compiled=false"], 1, said.append).optim.compiled
     assert len(said) == 1
-
-
-def test_a_head_of_phones_goes_on_learning(tmp_path, monkeypatch) -> None:
-    plain, _ = tiny_model()
-    tokens = TokenTable.characters()
-    model = LasModel(replace(plain.config, phone_ctc=True), len(tokens))
-    save_checkpoint(tmp_path / "base", model, tokens, model.state_dict())
-    recipe = domain_recipe(tmp_path / "base", ["optim.compiled=false"], 1, print)
-    assert recipe.model.phone_ctc and recipe.loss.phone_ctc_weight == 0.5
-    assert domain_recipe(make_checkpoint(tmp_path / "plain"), [], 1, print).loss.phone_ctc_weight == 0.0
-    np.zeros(8000, "<i2").tofile(tmp_path / AUDIO_FILE)
-    write_index(tmp_path, [("c", 0, 8000, "c", "v", "train", "go xyz go")])
-    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    monkeypatch.setattr(pronouncing, "pronounce", lambda words: ["G OW" * (word == "go") for word in words])
-    told: list[str] = []
-    assert write_lexicons([tmp_path], told.append) == write_lexicons([tmp_path], told.append)
-    assert len(told) == 1 and "nobody could say xyz: texts" in told[0]
-    assert str(load_lexicon(tmp_path / LEXICON_NAME)) == "go G OW\n"
 
 
 def test_a_blend_lies_between_two_checkpoints(tmp_path) -> None:

@@ -33,27 +33,31 @@ def heard(*names: str) -> np.ndarray:
     return logits
 
 
-def best_path(frames: np.ndarray, phones: tuple[int, ...]) -> float:
-    """The best of all paths through few frames, by trying them."""
-    used = sorted({SILENCE, *phones})
-    return max(
-        sum(float(frame[phone]) for frame, phone in zip(frames, path, strict=True))
-        for path in itertools.product(used, repeat=len(frames))
-        if tuple(p for p, _ in itertools.groupby(path) if p != SILENCE) == phones
-    )
+def best_path(frames: np.ndarray, *words: tuple[str, ...]) -> float:
+    """The best of all paths through few frames, by trying them; each word is its phones."""
+    used = sorted({SILENCE, *(number(phone) for word in words for phone in word)})
+    best = -np.inf
+    for path in itertools.product(used, repeat=len(frames)):
+        runs = [phone for phone, _ in itertools.groupby(path)]
+        # Silence may lie before, between and after words, and nowhere else.
+        for gaps in itertools.product([[], [SILENCE]], repeat=len(words) + 1):
+            said = [*gaps[0]]
+            for word, gap in zip(words, gaps[1:], strict=True):
+                said += [*(number(phone) for phone in word), *gap]
+            if runs == said:
+                best = max(best, sum(float(f[p]) for f, p in zip(frames, path, strict=True)))
+    return best
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_scores_are_those_of_the_best_paths(seed: int) -> None:
-    frames = log_probs(7, seed)
+    frames = log_probs(6, seed)
     scores = phone_scores(LEXICON, frames, ["see a", "sea", "bus a"])
     assert scores is not None
-    see, ways = (number("S"), number("IY")), [(number("AH"),), (number("EY"),)]
-    bus = (number("B"), number("AH"), number("S"))
     expected = [
-        max(best_path(frames, (*see, *way)) for way in ways),
-        best_path(frames, see),
-        max(best_path(frames, (*bus, *way)) for way in ways),
+        max(best_path(frames, ("S", "IY"), way) for way in (("AH",), ("EY",))),
+        best_path(frames, ("S", "IY")),
+        max(best_path(frames, ("B", "AH", "S"), way) for way in (("AH",), ("EY",))),
     ]
     assert scores == pytest.approx(expected, abs=1e-4)
 
@@ -64,21 +68,15 @@ def test_what_was_said_scores_best_and_alike_words_alike() -> None:
     assert see == sea and see > bus + 5.0 and see == pytest.approx(7 * -0.02, abs=1e-4)
 
 
-def test_a_phone_that_ends_a_word_and_begins_the_next_may_be_said_once() -> None:
-    once = heard("B", "AH", "S", "T", "AA", "P")
-    assert phone_scores(LEXICON, once, ["bus stop"])[0] == pytest.approx(6 * -0.02, abs=1e-4)
+def test_too_few_frames_for_a_sentence_leave_it_impossible() -> None:
+    assert phone_scores(LEXICON, heard("S", "IY"), ["see", "bus stop"]).tolist()[1] == -np.inf
+    assert phone_scores(LEXICON, heard("S", "IY")[:0], ["see"]).tolist() == [-np.inf]
 
 
 def test_a_word_that_the_lexicon_lacks_leaves_all_unjudged() -> None:
     assert phone_scores(LEXICON, heard("S", "IY"), ["see", "saw"]) is None
     assert phone_scores(LEXICON, heard("S", "IY"), ["see"]) is not None
     assert phone_scores(LEXICON, heard("S", "IY"), []).size == 0
-
-
-def test_long_silence_takes_no_score_from_what_was_said() -> None:
-    short, long = heard("S", "IY"), heard(*["SIL"] * 30, "S", "IY", *["SIL"] * 30)
-    difference = phone_scores(LEXICON, short, ["see"])[0] - phone_scores(LEXICON, long, ["see"])[0]
-    assert difference == pytest.approx(60 * 0.02, abs=1e-3)
 
 
 def test_a_lexicon_survives_its_file_in_the_same_bytes(tmp_path) -> None:
