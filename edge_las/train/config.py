@@ -185,7 +185,7 @@ class OptimConfig:
     learning_rate: float = 2e-3
     final_learning_rate: float = 1e-5
     # The Listener and the heads that draw it learn at this share of the rate: a Speller can catch up beside a
-    # Listener that has settled.
+    # Listener that has settled. 0: all but these stand still.
     listener_share: float = 1.0
     warmup_steps: int = 1000
     max_steps: int = 20000

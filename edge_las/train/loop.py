@@ -24,7 +24,7 @@ from edge_las.train.hearing import Heard, Hearing, Share
 from edge_las.train.loss import LOSSES, JointLoss
 from edge_las.train.model import LasModel, without_heads
 from edge_las.train.norm import commit_statistics
-from edge_las.train.optim import build_optimizer, learning_rate, move_average
+from edge_las.train.optim import BESIDE_LISTENER, build_optimizer, learning_rate, move_average
 from edge_las.train.processes import FirstAlone, Processes
 from edge_las.train.progress import Progress, RunLog
 from edge_las.train.quantize_aware import simulate_int8
@@ -55,6 +55,9 @@ class Trainer:
             compile_training(self.model)
         self.int8 = simulate_int8(self.model, recipe.optim.quantize_aware)
         self.loss: nn.Module = JointLoss(self.model, recipe.loss, self._larger(larger))
+        if recipe.optim.listener_share == 0.0:
+            for name, parameter in self.model.named_parameters():
+                parameter.requires_grad_(name.startswith(BESIDE_LISTENER))
         self.optimizer = build_optimizer(self.model, recipe.optim, self.device.type == "cuda")
         self.ema = {name: w.detach().clone() for name, w in self.model.state_dict().items()}
         subsampling = self.model.listener.subsampling
@@ -179,6 +182,8 @@ class Trainer:
         if share.epoch != progress.epoch:
             progress.epoch, progress.batch = share.epoch, 0
         self.loss.train()
+        if optim.listener_share == 0.0:
+            self.model.listener.eval()  # its normalisations stand still, too
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(optim, progress.step, progress.minutes) * group["share"]
         losses = torch.zeros(len(LOSSES), device=self.device)

@@ -65,7 +65,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig, cuda: bool) -> torch.
         matrices = set()
     groups: list[dict[str, Any]] = []
     for of_speller in (False, True):
-        own = {n: p for n, p in parameters.items() if n.startswith(_BESIDE_LISTENER) == of_speller}
+        own = {n: p for n, p in parameters.items() if n.startswith(BESIDE_LISTENER) == of_speller}
         kinds: list[dict[str, Any]] = [
             {"params": [p for n, p in own.items() if n in matrices], "orthogonal": True},
             {"params": [p for n, p in own.items() if p.ndim > 1 and n not in matrices]},
@@ -80,7 +80,7 @@ def build_optimizer(model: nn.Module, config: OptimConfig, cuda: bool) -> torch.
 
 
 # What learns at the full rate beside a Listener that has settled.
-_BESIDE_LISTENER = ("speller.", "frame_phone_head.")
+BESIDE_LISTENER = ("speller.", "frame_phone_head.")
 # Smaller matrices (depthwise kernels, the characters' heads) step by AdamW.
 _LEAST_RANK = 64
 

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from edge_las.config import from_dict, to_dict
 from edge_las.lexicon import PHONES, SILENCE, Lexicon
 from edge_las.runtime.phones import PhoneJudge
 from edge_las.tokens import TokenTable
 from edge_las.train.alignment import UNKNOWN, Alignment
 from edge_las.train.augment import Moved
-from edge_las.train.config import DataConfig, LossConfig, ModelConfig, OptimConfig
+from edge_las.train.config import DataConfig, LossConfig, ModelConfig, OptimConfig, Recipe
 from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index
 from edge_las.train.data import BatchDataset
+from edge_las.train.loop import Trainer
 from edge_las.train.loss import LOSSES, JointLoss
 from edge_las.train.model import LasModel, without_heads
 from edge_las.train.optim import build_optimizer
@@ -29,9 +31,10 @@ SIX = Alignment(((SILENCE, 30), (S, 20), (IH, 10), (K, 10), (S, 15), (SILENCE, 1
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
-    """Two seconds of samples that count up: "six" aligned, "go" not."""
-    np.arange(32_000, dtype=np.int16).tofile(tmp_path / AUDIO_FILE)
-    rows = [(f"c{i}", 16_000 * i, 16_000, "w", "s", "train", text) for i, text in enumerate(("six", "go"))]
+    """Seconds of samples that count up: "six" aligned, "go" not, and one of dev."""
+    np.arange(48_000, dtype=np.uint16).astype(np.int16).tofile(tmp_path / AUDIO_FILE)
+    said = (("six", "train"), ("go", "train"), ("go", "dev"))
+    rows = [(f"c{i}", 16_000 * i, 16_000, "w", "s", split, text) for i, (text, split) in enumerate(said)]
     write_index(tmp_path, rows)
     phones, words = SIX.columns()
     (tmp_path / "align.tsv").write_text(f"id\tphones\twords\nc0\t{phones}\t{words}\nc1\t\t\n")
@@ -105,3 +108,20 @@ def test_a_base_may_lack_the_head() -> None:
     assert head is not None
     shares = {group["share"] for group in groups for p in group["params"] if p.shape == head.weight.shape}
     assert shares == {1.0}
+
+
+def test_a_head_learns_alone_beside_a_listener_that_stands_still(corpus: Corpus, tmp_path: Path) -> None:
+    optim = {"listener_share": 0.0, "max_steps": 3, "learning_rate": 0.01, "warmup_steps": 1}
+    values = {
+        "name": "head",
+        "model": {**to_dict(CONFIG), "frame_phones": True},
+        "tokens": {"kind": "characters"},
+        "data": {"batch_seconds": 4.0},
+        "loss": {"ctc_weight": 1.0},
+        "optim": optim,
+    }
+    trainer = Trainer(from_dict(Recipe, values, "head"), corpus, TOKENS, tmp_path / "run")
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.run()
+    changed = {name for name, value in trainer.model.state_dict().items() if not value.equal(before[name])}
+    assert changed == {f"frame_phone_head.{name}" for name in ("weight", "bias", "prior")}
