@@ -117,9 +117,6 @@ class DataConfig:
     # Clips that are longer are replaced with this probability by phrases of the same voice, out of several
     # clips, where a corpus has been aligned (edge-las align).
     splice_probability: float = 0.0
-    # So many of the aligned clips begin within their first phone, up to 0.1 s late, as where voice
-    # detection or a finger on a button cuts into a word.
-    late_start_probability: float = 0.0
     # In this many first epochs only clips below `easy_below_seconds` are heard, one by one: CTC stays at
     # chance for very long on sentences, and leaves it within minutes on single words (docs/notes.md).
     easy_epochs: int = 0

@@ -155,12 +155,9 @@ class BatchDataset(Dataset):
         teacher_dim: int = 0,
         config: DataConfig | None = None,
     ) -> None:
-        """Take a plan's batches; by `config` phrases replace clips, some start late, and samples are
-        read or only told.
-        """
+        """Take a plan's batches; by `config` phrases replace clips, and samples are read or only told."""
         self._corpus, self._plan, self._tokens = corpus, plan, tokens
         self._temperature, self._seed, self._teacher_dim = temperature, seed, teacher_dim
-        self._late = config.late_start_probability if config is not None else 0.0
         self._resident = config is not None and config.resident
         self._splicing = config if config is not None and config.splice_probability > 0.0 else None
         if self._splicing is not None:
@@ -194,7 +191,7 @@ class BatchDataset(Dataset):
             clips = self._voices.get((first.dataset, first.speaker), [])
             if len(clips) > 1 and rng.random() < config.splice_probability:
                 return splice(self._corpus, clips, first.seconds, rng, self._teacher_dim)
-        return join_clips(self._corpus, item, rng, self._teacher_dim, self._late)
+        return join_clips(self._corpus, item, rng, self._teacher_dim)
 
 
 def load_batches(dataset: BatchDataset, numbers: Sequence[int], workers: int) -> Iterator[Batch]:

@@ -215,7 +215,9 @@ class Trainer:
             loss, parts = self.loss(
                 heard.features, heard.frames, batch.tokens, batch.token_lengths, heard.targets, heard.aligned
             )
-        (loss / (recipe.optim.accumulate // self.processes.world)).backward()
+        # A head that learns alone has nothing to learn from a batch that is not aligned.
+        if loss.requires_grad:
+            (loss / (recipe.optim.accumulate // self.processes.world)).backward()
         return parts
 
     def _evaluate(self, log: RunLog) -> None:

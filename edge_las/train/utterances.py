@@ -1,11 +1,10 @@
 """What is heard at once: clips one after the other, or phrases, with all that is known of how it was said."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from edge_las.lexicon import SILENCE
 from edge_las.tokens import TokenTable
 from edge_las.train.alignment import FRAME_SAMPLES, UNKNOWN
 from edge_las.train.corpus import SAMPLE_RATE, Corpus
@@ -15,8 +14,6 @@ from edge_las.train.teacher import ROW_SAMPLES
 _JOIN_PAUSE_S = (0.02, 0.45)
 # Most words of a phrase that is taken over into a spliced utterance, and how its cut edges are softened.
 _PHRASE_WORDS = 4
-# A late start loses at most so much of the first phone, in frames.
-_MOST_LATE = 10
 FADE = np.linspace(0.0, 1.0, 48, dtype=np.float32)
 
 Voice = tuple[str, str]  # data set, speaker
@@ -71,14 +68,11 @@ class Piece:
 
 
 def join_clips(
-    corpus: Corpus, item: Sequence[int], rng: np.random.Generator, teacher_dim: int = 0, late: float = 0.0
+    corpus: Corpus, item: Sequence[int], rng: np.random.Generator, teacher_dim: int = 0
 ) -> Utterance:
-    """Put clips of a corpus one after the other, with pauses between them; so many, `late`, start late."""
+    """Put clips of a corpus one after the other, with pauses between them."""
     pauses = [round(rng.uniform(*_JOIN_PAUSE_S) * SAMPLE_RATE / FRAME_SAMPLES) for _ in item[1:]]
-    pieces = [_whole(corpus, i) for i in item]
-    if late > 0.0 and rng.random() < late:
-        pieces[0] = _started_late(pieces[0], rng)
-    return _lay(corpus, pieces, pauses, teacher_dim)
+    return _lay(corpus, [_whole(corpus, i) for i in item], pauses, teacher_dim)
 
 
 def splice(
@@ -111,21 +105,6 @@ def _whole(corpus: Corpus, number: int) -> Piece:
     if alignment is None:
         return Piece(number, 0, frames, text, np.full(frames, UNKNOWN, np.uint8), [(-1, 0)] * len(text))
     return Piece(number, 0, frames, text, alignment.frame_phones(frames), list(alignment.words))
-
-
-def _started_late(piece: Piece, rng: np.random.Generator) -> Piece:
-    """Cut all before the first phone, and a random part of it."""
-    spoken = np.flatnonzero((piece.phones != SILENCE) & (piece.phones != UNKNOWN))
-    if not len(spoken):
-        return piece
-    first = int(spoken[0])
-    changes = np.flatnonzero(piece.phones[first:] != piece.phones[first])
-    length = min(int(changes[0]) if len(changes) else len(piece.phones) - first, _MOST_LATE)
-    cut = first + int(rng.integers(length))
-    words = [
-        (begin, n) if begin < 0 else (max(begin, cut), n - max(0, cut - begin)) for begin, n in piece.words
-    ]
-    return replace(piece, begin=cut, phones=piece.phones[cut:], words=words)
 
 
 def _phrase(whole: Piece, rng: np.random.Generator) -> Piece:
