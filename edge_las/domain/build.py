@@ -179,7 +179,7 @@ class Build:
         )
         tuned = teach(self.recipe, heard, config.base, out, self.plan.minutes["teach"], noise)
         mixed = self._folder("blend", [weights, sha256_file(tuned / "weights.safetensors"), TUNED_SHARE])
-        return mixed if mixed.exists() else blend(config.base, tuned, mixed, TUNED_SHARE)
+        return mixed if mixed.exists() else blend(config.base, tuned, mixed, TUNED_SHARE, heard)
 
     def _export(self, best: Path, heard: Sequence[Path]) -> Path:
         config, weights = self.config, sha256_file(best / "weights.safetensors")

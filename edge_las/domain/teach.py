@@ -6,14 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from edge_las.domain.mixing import NEGATIVE
 from edge_las.domain.texts import COMMAND, NEAR, OTHER
 from edge_las.errors import ConfigError
+from edge_las.tokens import TokenTable
+from edge_las.train.blocks import frame_mask
 from edge_las.train.checkpoint import load_checkpoint, save_checkpoint
 from edge_las.train.compiled import compile_training
 from edge_las.train.config import Recipe
 from edge_las.train.corpus import Corpus
+from edge_las.train.data import BatchDataset, Item, load_batches
+from edge_las.train.frontend import LogMel
+from edge_las.train.model import LasModel
 from edge_las.train.run import load_recipe, train
 
 # Of the time, what is heard; real speech, where there is any, takes its part from all others.
@@ -26,6 +32,8 @@ REAL_SHARE = 0.4
 # recorded 76 to 77 % at all. Real voices saying other things: 81 % at 0, 76 at 0.75, 75 at 1.
 TUNED_SHARE = 0.75
 _DONE = "done.json"
+# Recordings that a head of phones is refitted on: 600 take 20 s.
+_REFIT_CLIPS = 800
 
 
 def domain_recipe(base: Path, overrides: Sequence[str], seed: int, tell: Callable[[str], None]) -> Recipe:
@@ -67,19 +75,51 @@ def teach(
     return out / "best"
 
 
-def blend(base: Path, tuned: Path, out: Path, share: float) -> Path:
+def blend(base: Path, tuned: Path, out: Path, share: float, heard: Sequence[Path]) -> Path:
     """Write the checkpoint that lies between two, `share` of the way from base to tuned; return its folder.
 
+    A head of frames' phones is fitted to it anew, on the corpora `heard`.
     Source: Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models, arXiv:2109.01903.
     """
-    model, tokens = load_checkpoint(base)
+    (model, tokens), (old_model, _) = load_checkpoint(base), load_checkpoint(base)
     weights, tuned_weights = model.state_dict(), load_checkpoint(tuned)[0].state_dict()
     between = {
         name: torch.lerp(old, tuned_weights[name], share) if old.is_floating_point() else tuned_weights[name]
         for name, old in weights.items()
     }
-    save_checkpoint(out, model, tokens, between)
+    model.load_state_dict(between)
+    refit_phones(old_model, model, Corpus(heard), tokens)
+    save_checkpoint(out, model, tokens, model.state_dict())
     return out
+
+
+@torch.no_grad()
+def refit_phones(base: LasModel, moved: LasModel, corpus: Corpus, tokens: TokenTable) -> None:
+    """Let the head of a Listener that has moved say of clips what the base's says: a linear regression.
+
+    A build's speech has no alignments to teach the head by. Orders, real voices saying other things: cross
+    entropy of a frame's phone 0.92 by the base, 1.13 by its head on the moved Listener, 1.00 refitted.
+    """
+    head, wanted = moved.frame_phone_head, base.frame_phone_head
+    numbers = [i for i, clip in enumerate(corpus.clips) if clip.split == "train"]
+    if head is None or wanted is None or not numbers:
+        return
+    front, tail = LogMel(base.config.features), base.config.tail_padding_samples
+    numbers = sorted(numbers[:: -(-len(numbers) // _REFIT_CLIPS)], key=lambda i: corpus.clips[i].num_samples)
+    plan: list[list[Item]] = [[(i,) for i in numbers[k : k + 16]] for k in range(0, len(numbers), 16)]
+    size = head.in_features + 1
+    squares, products = (torch.zeros(size, n, dtype=torch.float64) for n in (size, head.out_features))
+    for batch in load_batches(BatchDataset(corpus, plan, tokens, 0.0, (0, 0)), range(len(plan)), 0):
+        features, frames = front(F.pad(batch.waveforms(), (0, tail)), batch.lengths + tail)
+        (before, lengths), (after, _) = (model.eval().listener(features, frames) for model in (base, moved))
+        valid = frame_mask(lengths, before.shape[1])[:, 0] > 0
+        rows = F.pad(after[valid], (0, 1), value=1.0).double()
+        squares += rows.T @ rows
+        products += rows.T @ wanted(before[valid]).double()
+    squares += 1e-5 * squares.trace() / size * torch.eye(size)
+    fitted = torch.linalg.solve(squares, products).float()
+    head.weight.copy_(fitted[:-1].T)
+    head.bias.copy_(fitted[-1])
 
 
 def repeats(corpus: Corpus) -> dict[str, float]:

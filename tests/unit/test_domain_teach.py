@@ -1,13 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+import torch
+
+from edge_las.audio import float_to_pcm
 from edge_las.domain.noises import crockery, recorded_noise, write_noises
 from edge_las.domain.teach import blend, domain_recipe
-from edge_las.train.checkpoint import load_checkpoint
-from edge_las.train.corpus import AUDIO_FILE, write_index
+from edge_las.tokens import TokenTable
+from edge_las.train.checkpoint import load_checkpoint, save_checkpoint
+from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index
+from edge_las.train.data import BatchDataset
+from edge_las.train.frontend import LogMel
+from edge_las.train.model import LasModel
 from edge_las.train.run import load_noises
-from tests.tiny_artifact import make_checkpoint
+from tests.tiny_artifact import CONFIG, make_checkpoint, recordings, tiny_model
 
 
 def test_without_a_compiler_training_is_slower_and_says_so(tmp_path, monkeypatch) -> None:
@@ -21,13 +30,43 @@ def test_without_a_compiler_training_is_slower_and_says_so(tmp_path, monkeypatch
 
 def test_a_blend_lies_between_two_checkpoints(tmp_path) -> None:
     base, tuned = make_checkpoint(tmp_path / "base", 0), make_checkpoint(tmp_path / "tuned", 1)
-    folder = blend(base, tuned, tmp_path / "blend", 0.75)
+    folder = blend(base, tuned, tmp_path / "blend", 0.75, [])
     states = [load_checkpoint(place)[0].state_dict() for place in (base, tuned, folder)]
     for name, found in states[2].items():
         old, new = (state[name].float() for state in states[:2])
         expected = 0.25 * old + 0.75 * new if found.is_floating_point() else new
         assert np.allclose(found.float(), expected, atol=1e-5), name
     assert (folder / "tokens.txt").read_text() == (base / "tokens.txt").read_text()
+
+
+def test_a_head_of_phones_is_refitted_to_a_listener_that_moved(tmp_path) -> None:
+    samples = [recording.samples() for recording in recordings(8)]
+    np.concatenate([float_to_pcm(wave) for wave in samples]).tofile(tmp_path / AUDIO_FILE)
+    begins = np.cumsum([0, *map(len, samples)])
+    rows = [(f"c{n}", begins[n], len(wave), "c", "v", "train", "one") for n, wave in enumerate(samples)]
+    write_index(tmp_path, rows)
+    corpus, tokens, folders = Corpus([tmp_path]), TokenTable.characters(), []
+    for name, shift in (("base", 0.0), ("tuned", 0.05)):
+        model = LasModel(replace(CONFIG, frame_phones=True), len(tokens))
+        model.load_state_dict(tiny_model()[0].state_dict(), strict=False)
+        torch.manual_seed(3)
+        torch.nn.init.normal_(model.frame_phone_head.weight)
+        for block in model.listener.blocks:
+            block.widen.weight.data += shift * torch.randn_like(block.widen.weight)
+        folders.append(tmp_path / name)
+        save_checkpoint(folders[-1], model, tokens, model.state_dict())
+    front, batch = LogMel(CONFIG.features), BatchDataset(corpus, [[(0,), (1,)]], tokens, 0.0, (0, 0))[0]
+
+    def logits(folder) -> torch.Tensor:
+        model = load_checkpoint(folder)[0].eval()
+        with torch.no_grad():
+            encoded, _ = model.listener(*front(batch.waveforms(), batch.lengths))
+            return model.frame_phone_head(encoded)
+
+    wanted, moved = (logits(folder) for folder in folders)
+    refitted = logits(blend(*folders, tmp_path / "blend", 1.0, [tmp_path]))
+    away, left = ((found - wanted).square().mean() for found in (moved, refitted))
+    assert away > 0.1 and left < 0.5 * away
 
 
 def test_the_recorded_noise_is_what_was_asked_for_or_lies_with_the_speech(tmp_path) -> None:
