@@ -120,6 +120,8 @@ def refit_phones(base: LasModel, moved: LasModel, corpus: Corpus, tokens: TokenT
     fitted = torch.linalg.solve(squares, products).float()
     head.weight.copy_(fitted[:-1].T)
     head.bias.copy_(fitted[-1])
+    # Without alignments the build has counted nothing but pauses.
+    head.prior.copy_(wanted.prior)
 
 
 def repeats(corpus: Corpus) -> dict[str, float]:

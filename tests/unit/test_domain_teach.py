@@ -63,10 +63,15 @@ def test_a_head_of_phones_is_refitted_to_a_listener_that_moved(tmp_path) -> None
             encoded, _ = model.listener(*front(batch.waveforms(), batch.lengths))
             return model.frame_phone_head(encoded)
 
+    tuned = load_checkpoint(folders[1])[0]
+    tuned.frame_phone_head.prior.fill_(1.0)
+    save_checkpoint(folders[1], tuned, tokens, tuned.state_dict())
     wanted, moved = (logits(folder) for folder in folders)
     refitted = logits(blend(*folders, tmp_path / "blend", 1.0, [tmp_path]))
     away, left = ((found - wanted).square().mean() for found in (moved, refitted))
     assert away > 0.1 and left < 0.5 * away
+    blended = load_checkpoint(tmp_path / "blend")[0].frame_phone_head
+    assert torch.equal(blended.prior, load_checkpoint(folders[0])[0].frame_phone_head.prior)
 
 
 def test_the_recorded_noise_is_what_was_asked_for_or_lies_with_the_speech(tmp_path) -> None:
