@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_las.lexicon import SILENCE
 from edge_las.tokens import TokenTable
 from edge_las.train.alignment import FRAME_SAMPLES, UNKNOWN
 from edge_las.train.corpus import SAMPLE_RATE, Corpus
@@ -133,7 +134,8 @@ def _lay(corpus: Corpus, pieces: Sequence[Piece], pauses: Sequence[int], teacher
         phones.append(piece.phones)
         words += [(first if first < 0 else at + first - piece.begin, n) for first, n in piece.words]
         if pause:
-            phones.append(np.zeros(pause, np.uint8))  # silence
+            # Beside a clip that was not aligned, silence would be all that is known of an utterance.
+            phones.append(np.full(pause, UNKNOWN if UNKNOWN in piece.phones[:1] else SILENCE, np.uint8))
         at += piece.end - piece.begin + pause
     taught = np.zeros((-(-at * FRAME_SAMPLES // ROW_SAMPLES), teacher_dim), np.int8)
     if teacher_dim:

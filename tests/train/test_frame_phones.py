@@ -15,6 +15,7 @@ from edge_las.train.alignment import UNKNOWN, Alignment
 from edge_las.train.augment import Moved
 from edge_las.train.config import LossConfig, ModelConfig, OptimConfig, Recipe
 from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index
+from edge_las.train.data import BatchDataset
 from edge_las.train.loop import Trainer
 from edge_las.train.loss import LOSSES, JointLoss
 from edge_las.train.model import LasModel, without_heads
@@ -43,6 +44,14 @@ def corpus(tmp_path: Path) -> Corpus:
 def model_with_head() -> LasModel:
     torch.manual_seed(0)
     return LasModel(replace(CONFIG, frame_phones=True), len(TOKENS))
+
+
+def test_pauses_between_clips_teach_silence_beside_aligned_ones_alone(corpus: Corpus) -> None:
+    batch = BatchDataset(corpus, [[(0, 0), (1, 1)]], TOKENS, 0.0, (1, 0))[0]
+    aligned, unknown = batch.texts.index("six six"), batch.texts.index("go go")
+    assert (batch.phones[unknown] == UNKNOWN).all()
+    pause = batch.phones[aligned, 100 : int(batch.lengths[aligned]) // 160 - 100]
+    assert len(pause) > 0 and (pause == SILENCE).all()
 
 
 def test_the_head_learns_and_draws_nothing_else() -> None:
