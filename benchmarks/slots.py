@@ -53,12 +53,10 @@ def run(options: argparse.Namespace, progress: Progress) -> Results:
     if options.ctc_weight is not None:
         search = replace(recognizer.setup.search, ctc_weight=options.ctc_weight)
         recognizer = Recognizer(replace(recognizer.setup, search=search))
-    if options.blank_penalty is not None:
-        constraint = replace(recognizer.setup.constraint, grammar_blank_penalty=options.blank_penalty)
-        recognizer = Recognizer(replace(recognizer.setup, constraint=constraint))
-    if options.phone_weight is not None:
-        constraint = replace(recognizer.setup.constraint, grammar_phone_weight=options.phone_weight)
-        recognizer = Recognizer(replace(recognizer.setup, constraint=constraint))
+    asked = {"grammar_blank_penalty": options.blank_penalty, "grammar_phone_weight": options.phone_weight}
+    given = {name: value for name, value in asked.items() if value is not None}
+    constraint = replace(recognizer.setup.constraint, **given)
+    recognizer = Recognizer(replace(recognizer.setup, constraint=constraint))
     noise = load_noises(options.noise, recognizer.sample_rate).get(HELD_BACK) if options.noise else None
     if options.noise and noise is None:
         raise ConfigError(f"{options.noise}: {HELD_BACK} is not there")

@@ -8,6 +8,7 @@ from typing import Any
 from edge_las.arcs import pack
 from edge_las.errors import ArtifactError
 from edge_las.grammar import Grammar
+from edge_las.textfiles import read_gzipped
 
 GRAMMAR_NAME = "grammar.json.gz"
 # Format 1 wrote every node by itself; most do nothing but lead to the next, and are written as text now.
@@ -36,19 +37,11 @@ def load_grammar(path: str | Path) -> Grammar:
     Raises: ArtifactError naming the file.
     """
     try:
-        grammar = _grammar(json.loads(_unpacked(path)))
+        grammar = _grammar(json.loads(read_gzipped(path, _MAX_BYTES)))
         _check(grammar)
     except (OSError, EOFError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ArtifactError(f"{path}: not a grammar that can be read: {error}") from None
     return grammar
-
-
-def _unpacked(path: str | Path) -> bytes:
-    with gzip.open(path, "rb") as file:
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise ValueError("too large")
-    return data
 
 
 def _grammar(values: dict[str, Any]) -> Grammar:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_las.errors import ArtifactError
 from edge_las.staging import whole_file
+from edge_las.textfiles import read_gzipped
 
 # An artifact may hold one by this name; it counts where there is a head of phones,
 # (E + 1, P) in half precision: a row for each dimension of what is encoded, and the bias.
@@ -78,10 +79,6 @@ def load_lexicon(path: str | Path) -> Lexicon:
     Raises: ArtifactError naming the file.
     """
     try:
-        with gzip.open(path, "rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-        if len(data) > _MAX_BYTES:
-            raise ValueError("too large")
-        return Lexicon(data.decode("utf-8"))
+        return Lexicon(read_gzipped(path, _MAX_BYTES).decode("utf-8"))
     except (OSError, EOFError, ValueError) as error:
         raise ArtifactError(f"{path}: not a lexicon that can be read: {error}") from None

@@ -1,5 +1,6 @@
-"""Texts that users write: errors name the file."""
+"""Texts that users write, whose errors name the file, and compressed ones of artifacts."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -32,3 +33,15 @@ def read_lines(path: str | Path) -> list[str]:
         raise ConfigError(f"{path}: {system_reason(error)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8") from None
+
+
+def read_gzipped(path: str | Path, most_bytes: int) -> bytes:
+    """Read a gzipped file.
+
+    Raises: ValueError if it unpacks to more bytes; OSError, EOFError if it cannot be read.
+    """
+    with gzip.open(path, "rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise ValueError("too large")
+    return data

@@ -81,15 +81,15 @@ def blend(base: Path, tuned: Path, out: Path, share: float, heard: Sequence[Path
     A head of frames' phones is fitted to it anew, on the corpora `heard`.
     Source: Wortsman et al. 2022, Robust Fine-Tuning of Zero-Shot Models, arXiv:2109.01903.
     """
-    (model, tokens), (old_model, _) = load_checkpoint(base), load_checkpoint(base)
-    weights, tuned_weights = model.state_dict(), load_checkpoint(tuned)[0].state_dict()
+    (model, tokens), (moved, _) = load_checkpoint(base), load_checkpoint(tuned)
+    weights, tuned_weights = model.state_dict(), moved.state_dict()
     between = {
         name: torch.lerp(old, tuned_weights[name], share) if old.is_floating_point() else tuned_weights[name]
         for name, old in weights.items()
     }
-    model.load_state_dict(between)
-    refit_phones(old_model, model, Corpus(heard), tokens)
-    save_checkpoint(out, model, tokens, model.state_dict())
+    moved.load_state_dict(between)
+    refit_phones(model, moved, Corpus(heard), tokens)
+    save_checkpoint(out, moved, tokens, moved.state_dict())
     return out
 
 

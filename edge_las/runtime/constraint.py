@@ -124,10 +124,12 @@ class Constraint:
 
     def judge_phones(self, encoded: FloatArray, sentences: Sequence[tuple[int, ...]]) -> list[float]:
         """Give what each sentence's phones add to its score, of encoded (1, T, E)."""
-        weight, texts = self.config.grammar_phone_weight, [self._tokens.decode(item) for item in sentences]
-        found = self.phones.scores(encoded, texts) if self.phones and weight and texts else None
+        nothing, weight = [0.0] * len(sentences), self.config.grammar_phone_weight
+        if self.phones is None or not weight or not sentences:
+            return nothing
+        found = self.phones.scores(encoded, [self._tokens.decode(item) for item in sentences])
         if found is None or not np.isfinite(found.max()):
-            return [0.0] * len(texts)
+            return nothing
         added: list[float] = (weight * np.maximum(found, found.max() - _MOST_BEHIND)).tolist()
         return added
 

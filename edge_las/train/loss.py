@@ -51,11 +51,12 @@ class JointLoss(nn.Module):
             phones = _phones(taught.phones, taught, targets)
             looking = _looking(taught, targets)
             loss = loss + aligned * (config.phone_weight * phones + config.attention_weight * looking)
-        if targets is not None and taught.frame_phones is not None:
+        head = self.model.frame_phone_head
+        if targets is not None and taught.frame_phones is not None and head is not None:
             # Nothing else learns from it, so it needs no weight.
             frames = _phones(taught.frame_phones, taught, targets)
             loss = loss + frames
-            self._count_phones(targets)
+            head.count(targets.phones[targets.phones != IGNORED])
         if targets is not None and config.teacher_weight > 0.0:
             teacher = _unlike_teacher(taught, targets)
             loss = loss + config.teacher_weight * teacher
@@ -64,11 +65,6 @@ class JointLoss(nn.Module):
             loss = loss + config.larger_weight * larger
         parts = [attention, first, second, phones, looking, frames, teacher, larger]
         return loss, torch.stack(parts).detach()
-
-    def _count_phones(self, targets: Targets) -> None:
-        head = self.model.frame_phone_head
-        if head is not None and self.training:
-            head.count(targets.phones[targets.phones != IGNORED])
 
     def _attention(self, taught: Taught, wanted: Tensor) -> Tensor:
         if taught.logits is None:
