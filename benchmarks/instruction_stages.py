@@ -17,7 +17,7 @@ from edge_las.features import FloatArray, StreamingLogMel, log_mel
 from edge_las.runtime.engine import EngineSpeller, listener_states
 from edge_las.runtime.listener_stream import ListenerStream
 from edge_las.runtime.recognizer import Recognizer
-from edge_las.runtime.spelling import prefix_search
+from edge_las.runtime.spelling import free_search
 from edge_las.runtime.stages import blocks
 
 # What the plug-in looks for: see instruction_counter.c.
@@ -67,7 +67,7 @@ def count_listening(stages: Stages, recognizer: Recognizer, samples: FloatArray)
     def listen() -> None:
         states = listener_states(manifest.engines[engine.name].listener)
         for chunk in features.reshape(chunks, 1, frames, -1):
-            _, _, _, states = engine.listener_chunk(chunk, states)
+            *_, states = engine.listener_chunk(chunk, states)
 
     def stream() -> None:
         stream = ListenerStream(engine, manifest)
@@ -88,18 +88,16 @@ def count_search(stages: Stages, recognizers: list[Recognizer], samples: FloatAr
     manifest = recognizers[0].manifest
     listener = ListenerStream(recognizers[0].setup.engine, manifest)
     listener.accept(samples)
-    log_probs = listener.ctc_log_probs(0)
-    size = manifest.listener.chunk_frames // manifest.listener.subsampling
-    searches = [prefix_search(recognizer.setup) for recognizer in recognizers]
+    frames = len(listener.ctc_log_probs(0))
+    searches = [free_search(recognizer.setup) for recognizer in recognizers]
 
     def seek() -> None:
         search = searches.pop()
         assert search is not None
-        for chunk in np.split(log_probs, range(size, len(log_probs), size)):
-            search.accept(chunk)
+        search.listen(listener)
 
     if None not in searches:
-        stages.count("search", len(log_probs) * recognizers[0].setup.frame_s, seek)
+        stages.count("search", frames * recognizers[0].setup.frame_s, seek)
 
 
 def count_spelling(stages: Stages, recognizer: Recognizer) -> None:

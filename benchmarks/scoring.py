@@ -14,8 +14,8 @@ SINGLE_WORD_SETS = ("speech_commands", "fsdd")
 MIXED_SETS = ("alphanumeric", "speechocean762")
 
 
-def edit_distance(a: str, b: str) -> int:
-    """Count the insertions, deletions and substitutions of letters that turn `a` into `b`."""
+def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
+    """Count the insertions, deletions and substitutions, of letters or words, that turn `a` into `b`."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
         diagonal, row[0] = row[0], i

@@ -254,3 +254,9 @@ def _check_graphs(where: str, engine: EngineEntry, manifest: Manifest) -> None:
         found = tensor.shape[-1] if tensor and tensor.shape else None
         if found != expected:
             raise ArtifactError(f"{field} is {expected}, {where}: {graph.file}: {name} has {found}")
+    middle = engine.listener.tensor("middle")
+    found, expected = middle.shape[-1] if middle else 0, manifest.listener.middle_dim
+    if found != expected:
+        raise ArtifactError(
+            f"listener.middle_dim is {expected}, {where}: {engine.listener.file}: middle has {found}"
+        )

@@ -1,4 +1,4 @@
-"""The parts of manifest.json, each checking itself; none has a default: the runtime has no fallbacks."""
+"""The parts of manifest.json, each checking itself; the runtime has no fallbacks: a default means none."""
 
 import re
 from dataclasses import dataclass
@@ -44,12 +44,23 @@ class ListenerEntry:
     delay_frames: int
     tail_padding_samples: int
     encoded_dim: int
+    # Of what a block between gives, for a head of phones; 0: it gives nothing.
+    middle_dim: int = 0
+    middle_delay_frames: int = 0
 
     def __post_init__(self) -> None:
         for name in ("chunk_frames", "subsampling", "encoded_dim"):
             _check_at_least(name, getattr(self, name), 1)
-        for name in ("delay_frames", "tail_padding_samples"):
+        for name in ("delay_frames", "tail_padding_samples", "middle_dim", "middle_delay_frames"):
             _check_at_least(name, getattr(self, name), 0)
+        # Neither is there, or both: with look-ahead, no block is without delay.
+        for name, other in (("middle_dim", "middle_delay_frames"), ("middle_delay_frames", "middle_dim")):
+            if self.delay_frames and getattr(self, other) and not getattr(self, name):
+                raise ArtifactError(f"{name} is missing")
+        if self.middle_delay_frames > self.delay_frames:
+            raise ArtifactError(
+                f"middle_delay_frames is {self.middle_delay_frames}, above delay_frames ({self.delay_frames})"
+            )
         if self.chunk_frames % self.subsampling:
             raise ArtifactError(
                 f"chunk_frames is {self.chunk_frames}, must be a multiple of subsampling ({self.subsampling})"

@@ -1,21 +1,28 @@
 """A back-off n-gram model over tokens: a few sorted arrays, and the file that holds them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import ConfigError, one_line, system_reason
 from edge_las.staging import whole_file
-from edge_las.tokens import TokenTable
 
 # An artifact may hold one by this name.
 NGRAM_NAME = "lm.npz"
 _FORMAT_VERSION = 1
+
+
+class Table(Protocol):
+    """Tokens or words by number."""
+
+    @property
+    def pieces(self) -> Iterable[str]:
+        """All of them, specials included."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class NgramModel:
         return result, tokens, first
 
 
-def save_ngrams(path: str | Path, model: NgramModel, tokens: TokenTable) -> None:
+def save_ngrams(path: str | Path, model: NgramModel, tokens: Table) -> None:
     """Write a model as a compressed .npz: keys as differences, log probs in half precision.
 
     Raises: ConfigError naming the file if it cannot be written.
@@ -122,7 +129,7 @@ def save_ngrams(path: str | Path, model: NgramModel, tokens: TokenTable) -> None
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def load_ngrams(path: str | Path, tokens: TokenTable) -> NgramModel:
+def load_ngrams(path: str | Path, tokens: Table) -> NgramModel:
     """Read a model.
 
     Raises: ConfigError naming the file if it is none, is damaged, or is of other tokens.
@@ -143,7 +150,7 @@ def load_ngrams(path: str | Path, tokens: TokenTable) -> NgramModel:
         raise ConfigError(f"{path}: no n-gram model: {one_line(error)}") from None
 
 
-def _read(arrays: Any, names: set[str], tokens: TokenTable) -> NgramModel:
+def _read(arrays: Any, names: set[str], tokens: Table) -> NgramModel:
     if not {"version", "tokens"} <= names:
         raise ConfigError("no n-gram model")
     version, order = (int(number) for number in arrays["version"])
@@ -163,6 +170,6 @@ def _read(arrays: Any, names: set[str], tokens: TokenTable) -> NgramModel:
     return NgramModel(tuple(levels))
 
 
-def _fingerprint(tokens: TokenTable) -> npt.NDArray[np.uint8]:
+def _fingerprint(tokens: Table) -> npt.NDArray[np.uint8]:
     """Hash the pieces: n-grams are of their numbers, which mean nothing with another table."""
     return np.frombuffer(hashlib.sha256("\n".join(tokens.pieces).encode()).digest(), dtype=np.uint8)

@@ -10,6 +10,7 @@ from edge_las.errors import ConfigError
 from edge_las.ngram import NgramModel
 from edge_las.ngram_prune import PruneConfig, SmoothedLevel, prune
 from edge_las.tokens import TokenTable
+from edge_las.word_table import WordTable
 
 IntArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
@@ -30,9 +31,9 @@ class _Counted:
 
 
 def estimate(
-    sentences: Sequence[str], order: int, tokens: TokenTable, pruning: PruneConfig | None = None
+    sentences: Sequence[str], order: int, tokens: TokenTable | WordTable, pruning: PruneConfig | None = None
 ) -> NgramModel:
-    """Estimate a model of the tokens that spell sentences.
+    """Estimate a model of the tokens, or the words, that spell sentences.
 
     Raises: ConfigError if there are none, or one cannot be spelled.
     """

@@ -13,24 +13,23 @@ IntArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-# Levels of so few tokens are small, and all else falls back on them.
-_NEVER_PRUNED = 2
 # Fine enough to come within a thousandth of the number asked for.
 _BISECTIONS = 40
 
 
 @dataclass(frozen=True)
 class PruneConfig:
-    """Which n-grams of three tokens and more stay: none rarer than min_count, at most `most` of all lengths.
+    """Which n-grams stay: none rarer than min_count, at most `most` of all lengths; 0: any number.
 
-    Shorter ones stay, be they more than that. most = 0: any number.
+    Those of at most `whole` tokens stay, be they more than that: all else falls back on them.
     """
 
     min_count: int = 1
     most: int = 0
+    whole: int = 2
 
     def __post_init__(self) -> None:
-        check_at_least(self, 1, "min_count")
+        check_at_least(self, 1, "min_count", "whole")
         check_at_least(self, 0, "most")
 
 
@@ -57,7 +56,7 @@ def prune(levels: Sequence[SmoothedLevel], config: PruneConfig) -> NgramModel:
     """
     worths = [_worths(below, level, config) for below, level in zip(levels, levels[1:], strict=False)]
     worths.insert(0, np.full(len(levels[0].probs), np.inf))
-    for worth in worths[:_NEVER_PRUNED]:
+    for worth in worths[: config.whole]:
         worth[:] = np.inf
     kept = _worth_keeping(levels, worths, _threshold(levels, worths, config.most))
     return _model(levels, kept)

@@ -12,6 +12,8 @@ from edge_las.train.listener import CompactListener
 from edge_las.train.model import LasModel
 
 LISTENER_OUTPUTS = ("encoded", "keys", "ctc_log_probs")
+# Of a model whose head of phones hears it.
+MIDDLE_OUTPUT = "middle"
 SPELLER_STATES = ("hidden", "cell", "context", "alignment")
 
 
@@ -26,7 +28,10 @@ class Graph:
 
 
 class ListenerChunk(nn.Module):
-    """The compact Listener with its normalisations folded, the attention's keys and the CTC head."""
+    """The compact Listener with its normalisations folded, the attention's keys and the CTC head.
+
+    Where a head of phones hears the intermediate block, what that gives is tapped off, at its own delay.
+    """
 
     def __init__(self, model: LasModel) -> None:
         super().__init__()
@@ -34,13 +39,20 @@ class ListenerChunk(nn.Module):
         self.listener = copy.deepcopy(model.listener).fold_norms()
         self.key = _Dense(model.speller.attention.key)
         self.ctc_head = _Dense(model.ctc_head)
+        self.gives_middle = model.frame_phone_head is not None
 
     def forward(self, features: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """From features (1, T, n_mels) make encoded (1, T / 4, E), keys, CTC log probs, next states."""
-        encoded, next_state = self.listener.chunk(features, list(state))
+        """From features (1, T, n_mels) make encoded (1, T / 4, E), keys, CTC log probs, next states.
+
+        Before the states, where it is given, middle (1, T / 4, M).
+        """
+        encoded, middle, next_state = self.listener.chunk_with_middle(features, list(state))
         frames = encoded.squeeze(0)
         ctc_log_probs = torch.log_softmax(self.ctc_head(frames), dim=1)
-        return encoded, self.key(frames).unsqueeze(0), ctc_log_probs.unsqueeze(0), *next_state
+        results = [encoded, self.key(frames).unsqueeze(0), ctc_log_probs.unsqueeze(0)]
+        if self.gives_middle and middle is not None:
+            results.append(middle)
+        return *results, *next_state
 
 
 class SpellerStep(nn.Module):
@@ -118,7 +130,8 @@ def listener_graph(model: LasModel, chunk_frames: int) -> Graph:
     state = listener.initial_state(1)
     names = [f"state_{i}" for i in range(len(state))]
     features = torch.zeros(1, chunk_frames, listener.n_mels)
-    outputs = (*LISTENER_OUTPUTS, *(f"next_{name}" for name in names))
+    middle = (MIDDLE_OUTPUT,) if model.frame_phone_head is not None else ()
+    outputs = (*LISTENER_OUTPUTS, *middle, *(f"next_{name}" for name in names))
     inputs = {"features": features, **dict(zip(names, state, strict=True))}
     return Graph(ListenerChunk(model).eval(), inputs, outputs, {})
 

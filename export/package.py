@@ -10,9 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 import edge_las
 from edge_las.artifact import (
     FORMAT_VERSION,
@@ -36,15 +33,14 @@ from edge_las.search.config import BeamConfig
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import CONFIG, TOKENS, WEIGHTS
 from edge_las.train.listener import CompactListener
-from edge_las.train.model import FramePhoneHead, LasModel
+from edge_las.train.model import LasModel
 from export.config import ExportConfig
+from export.phone_head import save_phone_head
 
 _TOOLS = (
     "torch", "onnx", "onnxscript", "onnxruntime", "numpy",
     "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert",
 )  # fmt: skip
-
-_RAREST_PHONE = 1e-4
 
 
 def describe_artifact(
@@ -55,8 +51,10 @@ def describe_artifact(
     listener = model.listener
     assert isinstance(listener, CompactListener) and config.max_tokens_per_s is not None
     tokens.save(folder / TOKENS)
+    middle = (0, 0)
     if model.frame_phone_head is not None:
         save_phone_head(folder / PHONE_HEAD_NAME, model.frame_phone_head)
+        middle = (listener.middle_dim, listener.middle_delay)
     names = [path.name for path in folder.iterdir() if path.name != MANIFEST_NAME]
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -68,7 +66,7 @@ def describe_artifact(
         ),
         listener=ListenerEntry(
             config.chunk_frames, listener.subsampling, listener.delay,
-            model.config.tail_padding_samples, listener.encoded_dim,
+            model.config.tail_padding_samples, listener.encoded_dim, *middle,
         ),
         speller=SpellerEntry(config.max_tokens_per_s, config.max_utterance_s),
         search={**asdict(BeamConfig()), **asdict(GateConfig()), **config.search},
@@ -78,13 +76,6 @@ def describe_artifact(
         parity={},
         accuracy=config.accuracy,
     )  # fmt: skip
-
-
-def save_phone_head(path: Path, head: FramePhoneHead) -> None:
-    """Write what `edge_las.runtime.phones` reads: how much likelier phones are than they commonly are."""
-    bias = head.bias.detach() - head.prior.clamp(min=_RAREST_PHONE).log()
-    weights = torch.cat([head.weight.detach().t(), bias[None]])
-    np.save(path, weights.numpy().astype(np.float16), allow_pickle=False)
 
 
 def describe_origin(checkpoint: Path | None, calibration: CalibrationEntry) -> ProvenanceEntry:

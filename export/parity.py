@@ -27,7 +27,7 @@ class ParityConfig:
 
     # Float forms: the largest difference, relative to the largest value where that is above 1.
     max_float_difference: float = 1e-4
-    # int8 against float: the encoded frames and the keys of each clip.
+    # int8 against float: the encoded frames, the keys and the middle of each clip.
     min_snr_db: float = 12.0
     min_float16_snr_db: float = 40.0
     # int8 against float, mean total variation distance: the CTC head's probabilities, and the Speller's along
@@ -89,10 +89,14 @@ def check_float(
     worst: dict[str, float] = {}
     for number, samples in enumerate(clips):
         expected, got = torch_form.listen(samples), form.listen(samples, step=1600 + 977 * number)
-        whole = _whole(torch_form, samples)
+        whole, whole_middle = _whole(torch_form, samples)
         _note(worst, "whole_utterance", whole, got.encoded[0])
         for name in ("encoded", "keys", "ctc_log_probs"):
             _note(worst, name, getattr(expected, name), getattr(got, name))
+        if expected.middle is not None and whole_middle is not None:
+            middle = _middle(form, got)
+            _note(worst, "whole_middle", whole_middle, middle[0])
+            _note(worst, "middle", expected.middle, middle)
         for batch in (1, 3, 8):
             _note_steps(worst, torch_form, form, expected, batch)
     _check_states(worst, torch_form, form, clips[0])
@@ -129,12 +133,21 @@ def check_rounded(
 
 def _measure_rounded(float_form: Form, form: Form, samples: FloatArray, number: int) -> dict[str, float]:
     expected, got = float_form.listen(samples), form.listen(samples)
-    return {
+    measured = {
         "encoded_snr_db": snr_db(expected.encoded, got.encoded),
         "keys_snr_db": snr_db(expected.keys, got.keys),
         "ctc_distance": float(np.mean(_distances(expected.ctc_log_probs, got.ctc_log_probs))),
         "speller_distance": _speller_distance(float_form, form, expected, number),
     }
+    if expected.middle is not None:
+        measured["middle_snr_db"] = snr_db(expected.middle, _middle(form, got))
+    return measured
+
+
+def _middle(form: Form, heard: Heard) -> Array:
+    if heard.middle is None:
+        raise ParityError(f"{form.label}: gives no middle")
+    return heard.middle
 
 
 def _speller_distance(float_form: Form, form: Form, heard: Heard, number: int) -> float:
@@ -175,7 +188,7 @@ def snr_db(expected: Array, got: Array) -> float:
     return 10.0 * float(np.log10(max(signal, 1e-30) / max(error, 1e-30)))
 
 
-def _whole(torch_form: Form, samples: FloatArray) -> Array:
+def _whole(torch_form: Form, samples: FloatArray) -> tuple[Array, Array | None]:
     assert isinstance(torch_form.engine, TorchEngine)
     tail = np.zeros(torch_form.manifest.listener.tail_padding_samples, dtype=np.float32)
     features = log_mel(np.concatenate([samples, tail]), torch_form.manifest.features)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edge_las.runtime.engine import Array, State
+from edge_las.runtime.engine import Array, Listened, State
 from edge_las.train.listener import CompactListener
 from edge_las.train.model import LasModel
 
@@ -19,12 +19,15 @@ class TorchEngine:
         self._model, self._listener = model, model.listener
 
     @torch.inference_mode()
-    def listener_chunk(self, features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
+    def listener_chunk(self, features: Array, states: list[Array]) -> Listened:
         """Run one chunk of features (1, chunk_frames, n_mels)."""
-        encoded, state = self._listener.chunk(_tensor(features), [_tensor(held) for held in states])
+        before = [_tensor(held) for held in states]
+        encoded, middle, state = self._listener.chunk_with_middle(_tensor(features), before)
         keys = self._model.speller.attention.precompute(encoded)
         ctc_log_probs = self._model.ctc_log_probs(encoded)
-        return encoded.numpy(), keys.numpy(), ctc_log_probs.numpy(), [held.numpy() for held in state]
+        tapped = middle.numpy() if self._listener.keeps_middle and middle is not None else None
+        after = [held.numpy() for held in state]
+        return encoded.numpy(), keys.numpy(), ctc_log_probs.numpy(), tapped, after
 
     @torch.inference_mode()
     def speller_step(
@@ -37,11 +40,10 @@ class TorchEngine:
         return log_probs.numpy(), {name: tensor.numpy() for name, tensor in after.items()}
 
     @torch.inference_mode()
-    def encode_whole(self, features: Array) -> Array:
-        """Encode an utterance at once, as in training: features (T, n_mels) -> (L, E)."""
-        encoded, _ = self._listener(_tensor(features)[None], torch.tensor([len(features)]))
-        array: Array = encoded[0].numpy()
-        return array
+    def encode_whole(self, features: Array) -> tuple[Array, Array | None]:
+        """Encode an utterance at once, as in training: features (T, n_mels) -> (L, E); middle (L, M)."""
+        encoded, middle, _ = self._model.hear(_tensor(features)[None], torch.tensor([len(features)]))
+        return encoded[0].numpy(), None if middle is None else middle[0].numpy()
 
 
 def _tensor(array: Array) -> Tensor:

@@ -6,6 +6,7 @@ By hand: `python -m tests.tiny_artifact DIR`.
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -41,12 +42,19 @@ PARITY = ParityConfig(clips=0, graph_clips=2, min_snr_db=10.0, min_speedup=0.0)
 _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-def tiny_model(seed: int = 0) -> tuple[LasModel, TokenTable]:
-    """Make a model whose normalisations have seen sound: its values range like a real one's."""
+def tiny_model(seed: int = 0, frame_phones: bool = False) -> tuple[LasModel, TokenTable]:
+    """Make a model whose normalisations have seen sound: its values range like a real one's.
+
+    With a head of phones or without, the rest is the same.
+    """
     tokens = TokenTable.characters()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = LasModel(CONFIG, len(tokens))
+        plain = model = LasModel(CONFIG, len(tokens))
+        if frame_phones:
+            with torch.random.fork_rng():
+                model = LasModel(replace(CONFIG, frame_phones=True), len(tokens))
+            model.load_state_dict(plain.state_dict(), strict=False)
         for module in model.modules():
             if isinstance(module, MaskedBatchNorm):
                 module.momentum = 1.0
@@ -85,7 +93,11 @@ def make_checkpoint(folder: Path, seed: int = 0) -> Path:
 
 
 def make_artifact(
-    folder: Path, precision: str = "int8", seed: int = 0, engines: tuple[str, ...] = ("onnx",)
+    folder: Path,
+    precision: str = "int8",
+    seed: int = 0,
+    engines: tuple[str, ...] = ("onnx",),
+    frame_phones: bool = False,
 ) -> Manifest:
     """Write the tiny model as an artifact; decoding isn't compared: a random model decides by a hair."""
     config = ExportConfig(
@@ -96,7 +108,7 @@ def make_artifact(
         calibration=CalibrationConfig(clips=9, max_seconds=3.0),
         parity=PARITY,
     )
-    model, tokens = tiny_model(seed)
+    model, tokens = tiny_model(seed, frame_phones)
     return export(Source(model, tokens, recordings()), folder, config)
 
 

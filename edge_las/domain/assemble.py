@@ -25,6 +25,7 @@ from edge_las.ngram_estimate import estimate
 from edge_las.pronouncing import listed, pronounce_words
 from edge_las.staging import staged
 from edge_las.tokens import TokenTable
+from edge_las.word_table import WORDS_NAME
 
 DOMAIN_NAME = "domain.yaml"
 _OWN_FILES = {GRAMMAR_NAME, NGRAM_NAME, DOMAIN_NAME}
@@ -79,7 +80,7 @@ def assemble(
     """
     manifest = _with_findings(load_manifest(base), found or Findings())
     with staged(out) as part:
-        kept = manifest.files.keys() - _OWN_FILES - {LEXICON_NAME}
+        kept = manifest.files.keys() - _OWN_FILES - {LEXICON_NAME, WORDS_NAME}
         for name in kept:
             shutil.copy2(base / name, part / name)
         save_grammar(part / GRAMMAR_NAME, compiled.grammar)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from edge_las.runtime.engine import Array
 from edge_las.runtime.gate import expected_ctc_tokens
+from edge_las.runtime.phones import PhoneEvidence
 from edge_las.runtime.placing import Placed
 from edge_las.search.hypothesis import Hypothesis
 
@@ -21,6 +22,7 @@ _LEAST_GAIN, _MOST_GAIN = -10.0, 40.0
 # A beam of one has no rivals to compare with. Taken for a great lead, that made it sure of wrong texts and
 # refused a sixth of spoken digits; this is a usual lead.
 UNKNOWN_MARGIN = 2.0
+_NO_PHONES = PhoneEvidence()
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class ConfidenceConfig:
     speech_margin: float = 0.0
     speech_length: float = 0.0
     speech_sounded: float = 0.0
+    speech_voiced: float = 0.0
+    speech_over_silence: float = 0.0
     text_bias: float = 0.0
     text_spelled: float = 1.0
     text_heard: float = 0.0
@@ -47,6 +51,8 @@ class ConfidenceConfig:
     text_margin: float = 0.0
     text_length: float = 0.0
     text_sounded: float = 0.0
+    text_voiced: float = 0.0
+    text_over_silence: float = 0.0
     word_bias: float = 0.0
     word_spelled: float = 1.0
     word_heard: float = 0.0
@@ -55,6 +61,8 @@ class ConfidenceConfig:
     command_unspelled: float = -1.6
     command_margin: float = 0.35
     command_gained: float = 0.25
+    command_voiced: float = 0.0
+    command_over_silence: float = 0.0
 
     def speech(self, evidence: "Evidence") -> float:
         """Return the probability that the evidence comes of speech."""
@@ -95,6 +103,7 @@ class Evidence:
     unspelled: log(1 + tokens that the CTC head hears where the text has none); margin: nats that the next
     other text is worse by; length: log of the number of tokens that stand for sound; sounded: log(1 + tokens
     that the CTC head hears at all), without which much speech that is spelled badly passes for noise.
+    voiced and over_silence are of `PhoneEvidence`, 0 where a model hears no phones.
     """
 
     spelled: float
@@ -103,11 +112,13 @@ class Evidence:
     margin: float
     length: float
     sounded: float
+    voiced: float = 0.0
+    over_silence: float = 0.0
 
 
 @dataclass(frozen=True)
 class CommandEvidence:
-    """What tells whether a sentence of a grammar was said; spelled and unspelled are as of any text.
+    """What tells whether a sentence of a grammar was said; spelled, unspelled and phones are as of any text.
 
     margin: nats that the next sentence of another meaning is worse by; gained: nats that the CTC head
     gives it more than silence.
@@ -117,6 +128,8 @@ class CommandEvidence:
     unspelled: float
     margin: float
     gained: float
+    voiced: float = 0.0
+    over_silence: float = 0.0
 
 
 def names_of(evidence: "type[Evidence | WordEvidence | CommandEvidence]") -> tuple[str, ...]:
@@ -124,7 +137,13 @@ def names_of(evidence: "type[Evidence | WordEvidence | CommandEvidence]") -> tup
     return tuple(field.name for field in fields(evidence))
 
 
-def evidence_of(placed: Placed, margin: float, ctc_log_probs: Array, silent_ids: Sequence[int]) -> Evidence:
+def evidence_of(
+    placed: Placed,
+    margin: float,
+    ctc_log_probs: Array,
+    silent_ids: Sequence[int],
+    phones: PhoneEvidence = _NO_PHONES,
+) -> Evidence:
     """Gather what speaks for a hypothesis; margin is in nats, ctc_log_probs is (T, V)."""
     sounding = [log_prob for log_prob in placed.heard if log_prob is not None]
     return Evidence(
@@ -134,6 +153,7 @@ def evidence_of(placed: Placed, margin: float, ctc_log_probs: Array, silent_ids:
         margin=_bounded_margin(margin),
         length=math.log(max(1, len(sounding))),
         sounded=math.log1p(expected_ctc_tokens(ctc_log_probs, silent_ids)),
+        **asdict(phones),
     )
 
 
@@ -143,7 +163,14 @@ def command_evidence(
     """Gather what speaks for a rescored sentence of a grammar."""
     silence = float(np.logaddexp.reduce(ctc_log_probs[:, list(silent_ids)], axis=1).sum(dtype=np.float64))
     gained = min(_MOST_GAIN, max(_LEAST_GAIN, placed.hypothesis.ctc_log_prob - silence))
-    return CommandEvidence(evidence.spelled, evidence.unspelled, _bounded_margin(margin), gained)
+    return CommandEvidence(
+        spelled=evidence.spelled,
+        unspelled=evidence.unspelled,
+        margin=_bounded_margin(margin),
+        gained=gained,
+        voiced=evidence.voiced,
+        over_silence=evidence.over_silence,
+    )
 
 
 def _bounded_margin(margin: float) -> float:

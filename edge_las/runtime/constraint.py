@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from edge_las.search.fusion import Scorer
 from edge_las.search.grammar import GrammarScorer
 from edge_las.search.hotwords import HotwordScorer, check_hotword
 from edge_las.search.hypothesis import Hypothesis
+from edge_las.search.phone_graph import PhoneGraph
+from edge_las.search.phones import phone_scores
 from edge_las.search.sentence_graph import SentenceGraph
 from edge_las.search.speller import FloatArray
 from edge_las.textfiles import read_lines
@@ -34,6 +37,8 @@ _SPARE_TOKENS = 4
 _MOST_BEHIND = 100.0
 # Each utterance visits parts of a large grammar: 60 of Home Assistant's grew 58,000 nodes, of 400 bytes.
 _MOST_NODES = 30_000
+# Larger grammars have no graph of phones: in Home Assistant's (74,500 nodes) a command took thrice as long.
+_MOST_PHONE_GRAMMAR = 20_000
 
 
 @dataclass(frozen=True)
@@ -89,23 +94,39 @@ class Constraint:
         self.automaton = Automaton(grammar)
         weight = config.grammar_weight if config.mode == "soft" else math.inf
         self._scorer = GrammarScorer(self.automaton, tokens.pieces, tokens.eos_id, weight)
-        self._graph = self._new_graph()
+        self._graphs = self._new_graphs()
 
     @property
-    def sentences(self) -> SentenceGraph:
-        """The grammar as far as utterances have grown it; begun anew before it gets too large."""
-        if len(self._graph) > _MOST_NODES:
-            self._graph = self._new_graph()
-        return self._graph
+    def sentences(self) -> tuple[SentenceGraph, PhoneGraph | None]:
+        """The grammar as far as utterances have grown it, in letters, and in phones where they count.
 
-    def _new_graph(self) -> SentenceGraph:
-        automaton = Automaton(self.grammar)
-        return SentenceGraph(automaton, GrammarScorer(automaton, self._tokens.pieces, self._tokens.eos_id))
+        Begun anew before it gets too large.
+        """
+        if sum(len(graph) for graph in self._graphs if graph) > _MOST_NODES:
+            self._graphs = self._new_graphs()
+        return self._graphs
+
+    def _new_graphs(self) -> tuple[SentenceGraph, PhoneGraph | None]:
+        automaton, tokens = Automaton(self.grammar), self._tokens
+        letters = SentenceGraph(automaton, GrammarScorer(automaton, tokens.pieces, tokens.eos_id))
+        is_large = len(self.grammar.arcs.first) > _MOST_PHONE_GRAMMAR
+        counts = self.config.grammar_phone_weight and self.config.is_strict
+        if self.phones is None or not counts or automaton.has_wildcards or is_large:
+            return letters, None
+        return letters, PhoneGraph(automaton, tokens, self.phones)
 
     @property
     def is_strict(self) -> bool:
         """Whether nothing but sentences of the grammar may come out."""
         return self.config.is_strict
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of its sentences."""
+        # Asked of soft grammars alone.
+        from edge_las.grammar_words import grammar_words
+
+        return frozenset(grammar_words(self.grammar))
 
     @property
     def scorers(self) -> tuple[Scorer, ...]:
@@ -122,12 +143,24 @@ class Constraint:
         changed -= np.logaddexp.reduce(changed, axis=1, keepdims=True)
         return changed
 
-    def judge_phones(self, encoded: FloatArray, sentences: Sequence[tuple[int, ...]]) -> list[float]:
-        """Give what each sentence's phones add to its score, of encoded (1, T, E)."""
+    def phones_of(self, encoded: FloatArray, middle: FloatArray | None) -> FloatArray | None:
+        """Give the log probs (T, P) of the phones in encoded (1, T, E), middle (1, T, M).
+
+        None where phones do not count.
+        """
+        if self.phones is None or not self.config.grammar_phone_weight:
+            return None
+        return self.phones.log_probs(encoded, middle)
+
+    def judge_phones(
+        self, phone_log_probs: FloatArray | None, sentences: Sequence[tuple[int, ...]]
+    ) -> list[float]:
+        """Give what each sentence's phones add to its score, of log probs as `phones_of` gives them."""
         nothing, weight = [0.0] * len(sentences), self.config.grammar_phone_weight
-        if self.phones is None or not weight or not sentences:
+        if self.phones is None or phone_log_probs is None or not sentences:
             return nothing
-        found = self.phones.scores(encoded, [self._tokens.decode(item) for item in sentences])
+        texts = [self._tokens.decode(item) for item in sentences]
+        found = phone_scores(self.phones, phone_log_probs, texts)
         if found is None or not np.isfinite(found.max()):
             return nothing
         added: list[float] = (weight * np.maximum(found, found.max() - _MOST_BEHIND)).tolist()

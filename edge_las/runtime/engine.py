@@ -13,6 +13,7 @@ from edge_las.manifest import EngineEntry, GraphEntry, TensorSpec
 
 Array = npt.NDArray[Any]
 State = dict[str, Array]
+Listened = tuple[Array, Array, Array, Array | None, list[Array]]
 Shape = tuple[int | None, ...]
 
 # Engines in the order of preference: the module and class, and the extra that installs the package.
@@ -29,11 +30,11 @@ class Engine(Protocol):
 
     name: str
 
-    def listener_chunk(self, features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
+    def listener_chunk(self, features: Array, states: list[Array]) -> Listened:
         """Run features (1, chunk_frames, n_mels) through the Listener.
 
-        Returns encoded (1, c, E), keys (1, c, A), CTC log probs (1, c, V) and the next states;
-        c = chunk_frames / subsampling.
+        Returns encoded (1, c, E), keys (1, c, A), CTC log probs (1, c, V), middle (1, c, M), or None if the
+        graph gives none, and the next states; c = chunk_frames / subsampling.
         """
         ...
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_las.artifact import describe_files, load_manifest, load_tokens, verify, write_manifest
 from edge_las.cli_support import at_least_one
 from edge_las.errors import ConfigError
+from edge_las.lexicon import LEXICON_NAME, load_lexicon
 from edge_las.ngram import NGRAM_NAME, NgramModel, save_ngrams
 from edge_las.ngram_estimate import estimate
 from edge_las.ngram_prune import PruneConfig
@@ -18,10 +19,13 @@ from edge_las.search.ngram import FusionConfig
 from edge_las.staging import staged
 from edge_las.textfiles import read_lines
 from edge_las.tokens import normalize_text
+from edge_las.word_table import WORDS_NAME, WordTable
 
 _TABLE, _TRAIN = ".tsv", "train"
 # Shorter texts are words that everybody says: leaving them out would teach that nobody does.
 _SENTENCE_WORDS = 3
+# The search remembers two words before the one to come.
+_MOST_WORDS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--most", type=at_least_one, metavar="N",
         help="leave out those of them that tell least until no more than so many are left in all; half a "
         "million take 2 MB (default: no limit)")
+    add("--words", action="store_true",
+        help="count the words of the model's lexicon, not its tokens: with a head of phones, words are then "
+        "sought in free text by how they sound")
     # fmt: on
 
 
 def run(args: argparse.Namespace) -> int:
     """Estimate the model and write it; return 0."""
     folder = args.into or model_folder(args.model)
+    if args.words:
+        return _run_words(args, folder)
     tokens = load_tokens(folder, load_manifest(folder))
     sentences = list(read_sentences(args.texts))
     if not sentences:
@@ -58,9 +67,38 @@ def run(args: argparse.Namespace) -> int:
         put_into(folder, model, FusionConfig(args.weight))
     else:
         save_ngrams(args.out, model, tokens)
-    counts = ", ".join(f"{len(level.keys)}" for level in model.levels)
-    print(f"{args.into or args.out}: {counts} n-grams of 1 to {len(model.levels)} tokens")
+    print(f"{args.into or args.out}: {_counts(model)} tokens")
     return 0
+
+
+def _run_words(args: argparse.Namespace, folder: Path) -> int:
+    table = _word_table(folder)
+    sentences = list(read_sentences(args.texts))
+    if not any(WordTable.unk_id != number for sentence in sentences for number in table.encode(sentence)):
+        raise ConfigError(f"{', '.join(args.texts)}: no word of {folder / LEXICON_NAME} to learn from")
+    # Rare pairs tell little: of all that there are, two thirds can go before any text is worse.
+    pruning = PruneConfig(args.min_count, args.most or 0, whole=1)
+    model = estimate(sentences, min(args.order, _MOST_WORDS), table, pruning)
+    if args.into:
+        put_file(folder, WORDS_NAME, lambda path: save_ngrams(path, model, table))
+    else:
+        save_ngrams(args.out, model, table)
+    print(f"{args.into or args.out}: {_counts(model)} words")
+    return 0
+
+
+def _counts(model: NgramModel) -> str:
+    counts = ", ".join(f"{len(level.keys)}" for level in model.levels)
+    return f"{counts} n-grams of 1 to {len(model.levels)}"
+
+
+def _word_table(folder: Path) -> WordTable:
+    if LEXICON_NAME not in load_manifest(folder).files:
+        raise ConfigError(f"{folder}: has no lexicon, whose words to count: edge-las lexicon makes one")
+    try:
+        return WordTable(load_lexicon(folder / LEXICON_NAME).words())
+    except ValueError as error:
+        raise ConfigError(f"{folder / LEXICON_NAME}: {error}") from None
 
 
 def put_into(folder: Path, model: NgramModel, fusion: FusionConfig) -> None:
@@ -75,19 +113,24 @@ def put_into(folder: Path, model: NgramModel, fusion: FusionConfig) -> None:
 
 
 def put_file(
-    folder: Path, name: str, save: Callable[[Path], None], search: Mapping[str, float] | None = None
+    folder: Path,
+    name: str,
+    save: Callable[[Path], None],
+    search: Mapping[str, float] | None = None,
+    without: Sequence[str] = (),
 ) -> None:
-    """Give an artifact a file, in place of any of that name, and settings of the search.
+    """Give an artifact a file, in place of any of that name and of those it then is `without`, and settings.
 
     Raises: ArtifactError if it is damaged or cannot be written.
     """
     manifest = load_manifest(folder)
     verify(folder, manifest)
     with staged(folder) as part:
-        for other in set(manifest.files) - {name}:
+        kept = set(manifest.files) - {name, *without}
+        for other in kept:
             shutil.copy2(folder / other, part / other)
         save(part / name)
-        files = describe_files(part, {*manifest.files, name})
+        files = describe_files(part, kept | {name})
         write_manifest(part, replace(manifest, files=files, search={**manifest.search, **(search or {})}))
 
 

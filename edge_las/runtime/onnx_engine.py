@@ -5,7 +5,7 @@ from typing import Any
 
 from edge_las.errors import ArtifactError, DeviceError, one_line
 from edge_las.manifest import EngineEntry, GraphEntry
-from edge_las.runtime.engine import Array, Shape, State, check_tensors
+from edge_las.runtime.engine import Array, Listened, Shape, State, check_tensors
 
 _CPU = ("CPUExecutionProvider",)
 _SPELLER_STATES = ("hidden", "cell", "context", "alignment")
@@ -29,14 +29,19 @@ class OnnxEngine:
         self._speller = _Graph(folder, entry.speller, threads, providers)
         states = [tensor.name for tensor in entry.listener.inputs if tensor.name != "features"]
         self._listener_inputs = ["features", *states]
-        self._listener_outputs = ["encoded", "keys", "ctc_log_probs", *(f"next_{name}" for name in states)]
+        # Others may have no middle.
+        middle = ["middle"] if entry.listener.tensor("middle") else []
+        self._listener_results = ["encoded", "keys", "ctc_log_probs", *middle]
+        self._listener_outputs = [*self._listener_results, *(f"next_{name}" for name in states)]
         self._speller_outputs = ["log_probs", *(f"next_{name}" for name in _SPELLER_STATES)]
 
-    def listener_chunk(self, features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
+    def listener_chunk(self, features: Array, states: list[Array]) -> Listened:
         """Run one chunk of features (1, chunk_frames, n_mels)."""
         inputs = dict(zip(self._listener_inputs, [features, *states], strict=True))
-        encoded, keys, ctc_log_probs, *next_states = self._listener.run(self._listener_outputs, inputs)
-        return encoded, keys, ctc_log_probs, next_states
+        found = self._listener.run(self._listener_outputs, inputs)
+        count = len(self._listener_results)
+        middle = found[3] if count > 3 else None
+        return found[0], found[1], found[2], middle, found[count:]
 
     def speller_step(
         self, token: Array, encoded: Array, keys: Array, mask: Array, state: State

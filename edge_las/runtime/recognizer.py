@@ -18,6 +18,7 @@ from edge_las.ngram import NGRAM_NAME, load_ngrams
 from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import load_engine
+from edge_las.runtime.free_text import load_words
 from edge_las.runtime.gate import GateConfig
 from edge_las.runtime.phones import load_phone_judge
 from edge_las.runtime.result import Result
@@ -27,10 +28,11 @@ from edge_las.runtime.utterance import Utterance
 from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
 from edge_las.search.ngram import FusionConfig, NgramScorer
+from edge_las.search.word_fusion import WordConfig
 from edge_las.tokens import TokenTable
 
 FloatArray = npt.NDArray[np.float32]
-T = TypeVar("T", GateConfig, ConfidenceConfig, ConstraintConfig, FusionConfig)
+T = TypeVar("T", GateConfig, ConfidenceConfig, ConstraintConfig, FusionConfig, WordConfig)
 
 
 def default_model() -> Path:
@@ -81,7 +83,9 @@ class Recognizer:
             model = load_ngrams(folder / NGRAM_NAME, tokens)
             scorer = NgramScorer(model, settings.fusion.lm_weight, tokens.sos_id)
             setup = replace(setup, scorers=(scorer,))
-        setup = replace(setup, phones=cache(partial(load_phone_judge, folder, manifest)))
+        phones = cache(partial(load_phone_judge, folder, manifest))
+        words = cache(lambda: load_words(folder, manifest, settings.words, tokens, phones()))
+        setup = replace(setup, phones=phones, words=words)
         if GRAMMAR_NAME not in manifest.files:
             return cls(setup)
         return cls(setup).with_grammar(load_grammar(folder / GRAMMAR_NAME))
@@ -151,6 +155,7 @@ class _Settings:
     confidence: ConfidenceConfig
     constraint: ConstraintConfig
     fusion: FusionConfig
+    words: WordConfig
 
 
 def _settings(manifest: Manifest) -> _Settings:
@@ -162,8 +167,9 @@ def _settings(manifest: Manifest) -> _Settings:
         return read(config, own)
 
     others = (take(GateConfig), take(ConfidenceConfig), take(ConstraintConfig), take(FusionConfig))
+    words = take(WordConfig)
     # What is left must be the beam's: an unknown setting is an error there.
-    return _Settings(read(BeamConfig, rest), *others)
+    return _Settings(read(BeamConfig, rest), *others, words)
 
 
 def _blocks(audio: FloatArray | Iterable[FloatArray], block_samples: int) -> Iterator[FloatArray]:

@@ -8,6 +8,7 @@ from edge_las.artifact import Manifest
 from edge_las.runtime.confidence import ConfidenceConfig
 from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import Engine
+from edge_las.runtime.free_text import Words
 from edge_las.runtime.gate import GateConfig, silent_ids
 from edge_las.runtime.phones import PhoneJudge
 from edge_las.search.config import BeamConfig
@@ -30,6 +31,8 @@ class Setup:
     grammar: Constraint | None = None
     # Loads what judges sentences of a grammar by their phones: those without a grammar need not hold it.
     phones: Callable[[], PhoneJudge | None] = lambda: None
+    # Loads what finds words by their phones in free text.
+    words: Callable[[], Words | None] = lambda: None
     # The model's own language model, if it has one.
     scorers: tuple[Scorer, ...] = ()
 

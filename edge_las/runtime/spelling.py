@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from edge_las.lexicon import SILENCE
 from edge_las.runtime.confidence import (
     UNKNOWN_MARGIN,
     CommandEvidence,
@@ -14,7 +15,9 @@ from edge_las.runtime.confidence import (
 )
 from edge_las.runtime.constraint import Constrained, Constraint
 from edge_las.runtime.engine import EngineSpeller
+from edge_las.runtime.free_text import FreeSearch
 from edge_las.runtime.listener_stream import Heard
+from edge_las.runtime.phones import PhoneEvidence, phone_evidence
 from edge_las.runtime.placing import Placed, place
 from edge_las.runtime.setup import Setup
 from edge_las.search.beam import beam_search
@@ -22,10 +25,13 @@ from edge_las.search.closed import search_sentences
 from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
 from edge_las.search.greedy import greedy_search
+from edge_las.search.hotwords import HotwordScorer
 from edge_las.search.hypothesis import Hypothesis
 from edge_las.search.ngram import NgramScorer
+from edge_las.search.phone_graph import PHONE_MARGIN
 from edge_las.search.prefix_search import PrefixSearch
 from edge_las.search.rescoring import judge_proposals
+from edge_las.search.viterbi import best_sentences
 
 # Tokens allowed whatever the length: a very short recording may hold a word.
 _EXTRA_TOKENS = 4
@@ -40,15 +46,30 @@ class Judged:
     evidence: Evidence
 
 
-def prefix_search(setup: Setup, scorers: Sequence[Scorer] = ()) -> PrefixSearch | None:
-    """Begin the search for free text along the CTC head's frames; None where the Speller leads alone."""
+def free_search(setup: Setup, scorers: Sequence[Scorer] = ()) -> FreeSearch | None:
+    """Begin the search for free text along the Listener's frames; None where the Speller leads alone."""
     together = _together(setup, scorers)
     language_models = [scorer for scorer in together if isinstance(scorer, NgramScorer)]
     # Without a language model the Speller leads better (docs/export.md).
     if not (language_models and setup.search.prefixes and setup.search.ctc_weight):
         return None
     others = [scorer for scorer in together if scorer not in language_models]
-    return PrefixSearch(setup.search, setup.manifest.tokens.size, language_models, others)
+    letters = PrefixSearch(setup.search, setup.manifest.tokens.size, language_models, others)
+    # What is no command seldom matters: it need not be found in all words there are.
+    is_strict = setup.grammar is not None and setup.grammar.is_strict
+    words = None if is_strict else setup.words()
+    if words and (phrases := _expected(setup, scorers)):
+        words = words.expecting(phrases)
+    return FreeSearch(setup.search, letters, words, others)
+
+
+def _expected(setup: Setup, scorers: Sequence[Scorer]) -> dict[str, float]:
+    """Collect the words of a soft grammar, and the phrases of hotwords among scorers with their boosts."""
+    phrases = dict.fromkeys(setup.grammar.words, 0.0) if setup.grammar else {}
+    for scorer in scorers:
+        if isinstance(scorer, HotwordScorer):
+            phrases.update(scorer.phrases)
+    return phrases
 
 
 def spell(
@@ -56,17 +77,16 @@ def spell(
     heard: Heard,
     duration_s: float,
     scorers: Sequence[Scorer] = (),
-    begun: PrefixSearch | None = None,
+    begun: FreeSearch | None = None,
 ) -> list[Hypothesis]:
     """Search for the text of an utterance that lasted duration_s, best first; a soft grammar joins in.
 
-    begun: a `prefix_search` with the same scorers that has read the beginning; it is left as it is.
+    begun: a `free_search` with the same scorers that has read the beginning; it is left as it is.
     """
-    speller, config = _speller(setup, heard), _config(setup, duration_s)
-    search = begun.fork() if begun else prefix_search(setup, scorers)
+    speller, config = speller_of(setup, heard), _config(setup, duration_s)
+    search = begun.fork() if begun else free_search(setup, scorers)
     if search:
-        search.accept(heard.ctc_log_probs[search.frames :])
-        found = judge_proposals(speller, config, search.proposals(config.beam_size))
+        found = judge_proposals(speller, config, search.finish(heard))
         return found[: config.nbest]
     together = _together(setup, scorers)
     if config.beam_size == 1 and config.ctc_weight == 0.0 and not together:
@@ -82,15 +102,20 @@ def spell_command(
     setup: Setup, grammar: Constraint, heard: Heard, duration_s: float, scorers: Sequence[Scorer] = ()
 ) -> Constrained:
     """Search for the sentence of a grammar that an utterance fits best, however badly."""
-    speller, config = _speller(setup, heard), _config(setup, duration_s)
+    speller, config = speller_of(setup, heard), _config(setup, duration_s)
     log_probs = grammar.sought_in(heard.ctc_log_probs)
     together = [*setup.scorers, *scorers]
-    judge_phones = partial(grammar.judge_phones, heard.encoded)
-    found = search_sentences(speller, config, log_probs, together, grammar.sentences, judge_phones)
+    letters, sounds = grammar.sentences
+    phones = grammar.phones_of(heard.encoded, heard.middle)
+    judge_phones, propose = partial(grammar.judge_phones, phones), None
+    if phones is not None and sounds is not None:
+        propose = partial(best_sentences, sounds, phones, blank_id=SILENCE, margin=PHONE_MARGIN)
+    found = search_sentences(speller, config, log_probs, together, letters, judge_phones, propose)
     return grammar.keep(found, log_probs)
 
 
-def _speller(setup: Setup, heard: Heard) -> EngineSpeller:
+def speller_of(setup: Setup, heard: Heard) -> EngineSpeller:
+    """Give the Speller of what was heard."""
     graph = setup.manifest.engines[setup.engine.name].speller
     return EngineSpeller(setup.engine, graph, heard.encoded, heard.keys)
 
@@ -107,8 +132,11 @@ def judge(setup: Setup, hypotheses: Sequence[Hypothesis], heard: Heard) -> Judge
     margin = lead(hypotheses, lambda item: tokens.decode(item.tokens))
     if setup.search.beam_size == 1:
         margin = UNKNOWN_MARGIN
-    evidence = evidence_of(placed, margin, heard.ctc_log_probs, setup.silent_ids)
-    return Judged(tokens.decode(best.tokens), placed, evidence)
+    text, phones = tokens.decode(best.tokens), setup.phones()
+    sounds = PhoneEvidence()
+    if phones is not None:
+        sounds = phone_evidence(phones, phones.log_probs(heard.encoded, heard.middle), text)
+    return Judged(text, placed, evidence_of(placed, margin, heard.ctc_log_probs, setup.silent_ids, sounds))
 
 
 def judge_command(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edge_las.artifact import Manifest
 from edge_las.features import StreamingLogMel
-from edge_las.runtime.engine import Array, Engine, State
+from edge_las.runtime.engine import Array, Engine, Listened, State
 from edge_las.runtime.recognizer import Recognizer
 
 FloatArray = npt.NDArray[np.float32]
@@ -30,7 +30,7 @@ class TimedEngine:
         self.speller_ms: list[float] = []
         self.listener_ended = 0.0
 
-    def listener_chunk(self, features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
+    def listener_chunk(self, features: Array, states: list[Array]) -> Listened:
         """Run and time one chunk."""
         started = time.perf_counter()
         outputs = self._engine.listener_chunk(features, states)

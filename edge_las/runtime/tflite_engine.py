@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_las.errors import ArtifactError, one_line
 from edge_las.manifest import EngineEntry, GraphEntry
-from edge_las.runtime.engine import Array, Shape, State, check_tensors
+from edge_las.runtime.engine import Array, Listened, Shape, State, check_tensors
 
 _STATES = ("hidden", "cell", "context", "alignment")
 
@@ -27,12 +27,12 @@ class TfliteEngine:
         self._states.sort(key=lambda name: int(name.removeprefix("state_")))
         self._sizes = _speller_sizes(entry.speller.file, self._speller.shapes)
 
-    def listener_chunk(self, features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
+    def listener_chunk(self, features: Array, states: list[Array]) -> Listened:
         """Run one chunk of features (1, chunk_frames, n_mels)."""
         inputs = {"features": features, **dict(zip(self._states, states, strict=True))}
         found = self._listener.run(next(iter(self._listener.shapes)), inputs)
         after = [found[f"next_{name}"] for name in self._states]
-        return found["encoded"], found["keys"], found["ctc_log_probs"], after
+        return found["encoded"], found["keys"], found["ctc_log_probs"], found.get("middle"), after
 
     def speller_step(
         self, token: Array, encoded: Array, keys: Array, mask: Array, state: State

@@ -17,7 +17,7 @@ from edge_las.runtime.gate import LevelMeter, expected_ctc_tokens
 from edge_las.runtime.listener_stream import Heard, ListenerStream
 from edge_las.runtime.result import Alternative, Result
 from edge_las.runtime.setup import Setup
-from edge_las.runtime.spelling import Judged, judge, judge_command, prefix_search, spell, spell_command
+from edge_las.runtime.spelling import Judged, free_search, judge, judge_command, spell, spell_command
 from edge_las.runtime.words import words_of
 from edge_las.search.fusion import Scorer
 from edge_las.search.hypothesis import Hypothesis
@@ -37,7 +37,7 @@ class Utterance:
         self._partial = PartialText(setup.tokens)
         # Commands seldom need it: not before they turn out to be something else.
         grammar = setup.grammar
-        self._search = None if grammar and grammar.is_strict else prefix_search(setup, scorers)
+        self._search = None if grammar and grammar.is_strict else free_search(setup, scorers)
         self._processing_s = 0.0
         self._last_accept_s = 0.0
         self._ahead: Result | None = None
@@ -64,7 +64,7 @@ class Utterance:
         self._level.accept(samples)
         self._listener.accept(samples)
         if self._search:
-            self._search.accept(self._listener.ctc_log_probs(self._search.frames))
+            self._search.listen(self._listener)
         self._last_accept_s = time.perf_counter() - started
         self._processing_s += self._last_accept_s
 

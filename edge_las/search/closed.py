@@ -23,14 +23,18 @@ def search_sentences(
     scorers: Sequence[Scorer],
     graph: SentenceGraph,
     judge_more: Callable[[Sequence[tuple[int, ...]]], Sequence[float]] | None = None,
+    propose_more: Callable[[int], Sequence[tuple[int, ...]]] | None = None,
 ) -> list[Hypothesis]:
     """Search for the sentences of a grammar that explain an utterance, at most config.nbest, best first.
 
     ctc_log_probs: (T, V). The beam joins in where there are wildcards, which the Speller spells better, and
     where no sentence fits in so few frames. judge_more: what is added to the scores of sentences.
+    propose_more: gives at most so many sentences to be judged as well, half as many as the CTC head.
     """
     count = _SENTENCES * config.beam_size
     sentences = best_sentences(graph, ctc_log_probs, count, config.blank_id)
+    if propose_more:
+        sentences = list(dict.fromkeys([*sentences, *propose_more(count // 2)]))
     if graph.has_wildcards or not sentences:
         found = beam_search(speller, config, ctc_log_probs, [*scorers, graph.scorer])
         sentences += [item.tokens for item in found if item.finished and item.tokens not in sentences]

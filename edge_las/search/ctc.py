@@ -10,7 +10,7 @@ from edge_las.search.speller import FloatArray, IntArray
 DoubleArray = npt.NDArray[np.float64]
 
 # Log probs are cut off here: a token that is impossible somewhere must not make differences infinite.
-_FLOOR = -60.0
+LOG_PROB_FLOOR = -60.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CtcPrefixScorer:
     """
 
     def __init__(self, log_probs: FloatArray, blank_id: int) -> None:
-        self._log_probs = np.maximum(log_probs.T, _FLOOR).astype(np.float64)
+        self._log_probs = np.maximum(log_probs.T, LOG_PROB_FLOOR).astype(np.float64)
         self._probs = np.exp(self._log_probs)
         self._running_blank = _running_product(self._log_probs[blank_id])
 
@@ -104,7 +104,7 @@ def ctc_align(log_probs: FloatArray, tokens: tuple[int, ...], blank_id: int) -> 
     repeats = int(np.count_nonzero(labels[3::2] == labels[1:-2:2]))
     if not tokens or len(tokens) + repeats > log_probs.shape[0]:
         return None
-    moves = _best_moves(np.maximum(log_probs[:, labels], _FLOOR).astype(np.float64), labels)
+    moves = _best_moves(np.maximum(log_probs[:, labels], LOG_PROB_FLOOR).astype(np.float64), labels)
     path = _trace_back(moves)
     return _spans(path, len(tokens))
 

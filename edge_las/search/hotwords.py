@@ -23,6 +23,7 @@ class HotwordScorer(TableScorer):
         Raises: ConfigError naming a phrase that these tokens cannot spell.
         """
         super().__init__([piece if index > eos_id else "" for index, piece in enumerate(pieces)])
+        self.phrases = dict(phrases)
         self._eos_id = eos_id
         self._trie = _Trie()
         known = set("".join(self._pieces))

@@ -11,7 +11,7 @@ from edge_las.ngram import NgramModel
 from edge_las.search.speller import FloatArray, IntArray
 
 # Of 1 kB each.
-_MOST_CONTEXTS = 2048
+_MOST_CONTEXTS = 1024
 
 
 @dataclass(frozen=True)

@@ -6,37 +6,52 @@ Speech Recognition, for a network's posteriors over priors.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.lexicon import SILENCE, Lexicon
+from edge_las.lexicon import PHONES, SILENCE
 from edge_las.search.speller import FloatArray
 
 DoubleArray = npt.NDArray[np.float64]
 # What comes before the first frame.
 _BEGIN = -1
+# After the phones themselves.
+_ANY_PHONE = len(PHONES)
 
 
-def phone_scores(lexicon: Lexicon, log_probs: FloatArray, sentences: Sequence[str]) -> DoubleArray | None:
+class Pronouncer(Protocol):
+    """Knows how words are said."""
+
+    def pronunciations(self, word: str) -> Sequence[tuple[int, ...]]:
+        """List the ways a word is said, in PHONES' numbers; empty if it is not known."""
+
+
+def phone_scores(
+    lexicon: Pronouncer, log_probs: FloatArray, sentences: Sequence[str], unknown: str | None = None
+) -> DoubleArray | None:
     """Give the log prob of each sentence's best path through frames of phones' log probs (T, P).
 
     Each phone lasts a frame at least, and silence may lie around words; of a word that can be said in several
-    ways the best counts. -inf where frames are too few; None if the lexicon lacks a word.
+    ways the best counts. -inf where frames are too few; None if the lexicon lacks a word. For one word, the
+    `unknown`, any phones will do.
     """
-    graph = _Graph(lexicon)
+    graph = _Graph(lexicon, unknown)
     ends = [graph.add(sentence.split()) for sentence in sentences]
     if not all(ends):
         return None
-    scores = graph.best(log_probs)
+    # The likeliest phone of each frame stands for any.
+    scores = graph.best(np.concatenate([log_probs, log_probs.max(axis=1, keepdims=True)], axis=1))
     return np.array([scores[end].max() for end in ends])
 
 
 class _Graph:
     """Phones in the orders in which sentences have them; what begins alike is there once."""
 
-    def __init__(self, lexicon: Lexicon) -> None:
+    def __init__(self, lexicon: Pronouncer, unknown: str | None) -> None:
         self._lexicon = lexicon
+        self._unknown = unknown
         # Each node's phone, and the nodes that may come before it.
         self._phones: list[int] = []
         self._before: list[list[int]] = []
@@ -54,7 +69,8 @@ class _Graph:
         if not before:
             return []
         ends = []
-        for phones in self._lexicon.pronunciations(word):
+        ways = [(_ANY_PHONE,)] if word == self._unknown else self._lexicon.pronunciations(word)
+        for phones in ways:
             last = before
             for phone in phones:
                 last = [self._node(phone, last)]
@@ -76,10 +92,10 @@ class _Graph:
         before[before == _BEGIN] = size + 1
         scores = np.full(size + 2, -np.inf)
         scores[_BEGIN] = 0.0
-        for frame in log_probs[:, self._phones].astype(np.float64):
+        for frame in log_probs:
             entered = scores[before[0]]
             for nodes in before[1:]:
                 entered = np.maximum(entered, scores[nodes])
-            scores[:size] = np.maximum(scores[:size], entered) + frame
+            scores[:size] = np.maximum(scores[:size], entered) + frame[self._phones]
             scores[_BEGIN] = -np.inf
         return scores

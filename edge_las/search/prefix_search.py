@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -30,14 +31,22 @@ class _Prefix:
     language; favours, boosts: the same with each token (V,) after it, <eos> among them, made when asked for.
     """
 
-    __slots__ = ("boost", "boosts", "children", "favour", "favours", "parent", "states", "token")
+    __slots__ = (
+        "__weakref__", "boost", "boosts", "children", "favour", "favours", "parent", "states", "token",
+    )  # fmt: skip
 
     def __init__(self, parent: _Prefix | None, token: int, favour: float, boost: float) -> None:
         self.parent, self.token, self.favour, self.boost = parent, token, favour, boost
-        self.children: dict[int, _Prefix] = {}
+        # What nothing leads through any more is given back at once, not when Python looks for circles.
+        self.children: dict[int, ref[_Prefix]] = {}
         self.favours: list[float] = []
         self.boosts: list[float] = []
         self.states: list[Any] = []
+
+    def child(self, token: int) -> _Prefix | None:
+        """Find the text with this token after it, if there is one."""
+        found = self.children.get(token)
+        return found() if found else None
 
     def tokens(self) -> tuple[int, ...]:
         """List the tokens from the root on."""
@@ -161,7 +170,7 @@ class PrefixSearch:
                 if (blank + nonblank) * probs[token] <= least:
                     break
                 prob = prefix.passing(token, blank, nonblank) * probs[token]
-                if prob <= least or prefix.children.get(token) in held:
+                if prob <= least or prefix.child(token) in held:
                     continue
                 rank = math.log(prob) + (prefix.favours or self._expect(prefix))[token]
                 if rank > bar:
@@ -186,9 +195,11 @@ class PrefixSearch:
                 prefix.favours = prefix.boosts = []
 
     def _child(self, prefix: _Prefix, token: int) -> _Prefix:
-        if token not in prefix.children:
-            prefix.children[token] = _Prefix(prefix, token, prefix.favours[token], prefix.boosts[token])
-        return prefix.children[token]
+        child = prefix.child(token)
+        if child is None:
+            child = _Prefix(prefix, token, prefix.favours[token], prefix.boosts[token])
+            prefix.children[token] = ref(child)
+        return child
 
     def _expect(self, prefix: _Prefix) -> list[float]:
         """Ask the scorers for every token after a prefix."""

@@ -1,6 +1,8 @@
 """The sentences of a grammar as a graph of tokens, grown as far as speech leads into it."""
 
 import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,16 @@ from edge_las.search.speller import IntArray
 ROOT = 0
 
 
+class Steps(Protocol):
+    """Leads from state to state of a grammar."""
+
+    def initial_state(self) -> int:
+        """Return the state of the empty text."""
+
+    def followers(self, state: int) -> tuple[IntArray, IntArray]:
+        """List the tokens that may follow, and the states they lead to."""
+
+
 # first, count: its steps, count being -1 before they are looked for; came: the last step that leads to it.
 _NODE = np.dtype("i4, i4, i4, i4, i4, ?")
 _NODE.names = ("state", "token", "first", "count", "came", "may_end")
@@ -20,20 +32,23 @@ _STEP = np.dtype("i4, i4, i4")
 _STEP.names = ("source", "target", "other")
 
 
-class SentenceGraph:
+class Graph:
     """Nodes are a grammar's states together with the token that led there, ROOT before the first.
 
     Threads may share it: nodes are only ever added.
     """
 
-    def __init__(self, automaton: Automaton, scorer: GrammarScorer) -> None:
-        """Take a grammar at work, and the scorer that keeps tokens in it."""
-        self._automaton, self.scorer = automaton, scorer
+    # Whether a blank must lie between two tokens that are the same.
+    parts_doubles = True
+
+    def __init__(self, steps: Steps, may_end: Callable[[int], bool]) -> None:
+        """Take what leads through a grammar, and whether a sentence may end at a state."""
+        self._grammar_steps, self._may_end = steps, may_end
         self._nodes, self._steps = np.zeros(64, _NODE), np.zeros(64, _STEP)
         self._num_nodes = self._num_steps = 0
         self._ids: dict[int, int] = {}
         self._lock = threading.Lock()
-        self._add(-1, scorer.initial_state())
+        self._add(-1, steps.initial_state())
 
     def __len__(self) -> int:
         """Count the nodes known so far."""
@@ -49,10 +64,9 @@ class SentenceGraph:
         """Whether a sentence may end at each node."""
         return self._nodes["may_end"]
 
-    @property
-    def has_wildcards(self) -> bool:
-        """Whether any words may stand somewhere."""
-        return self._automaton.has_wildcards
+    def read(self, nodes: Sequence[int]) -> tuple[int, ...]:
+        """Give the tokens of a path's sentence."""
+        return tuple(self.tokens[list(nodes)].tolist())
 
     def sources(self, node: int) -> list[int]:
         """List the nodes that are known to lead to a node, the latest first."""
@@ -89,7 +103,7 @@ class SentenceGraph:
         return places, targets[first[places] + within]
 
     def _grow(self, node: int) -> None:
-        tokens, states = self.scorer.followers(int(self._nodes["state"][node]))
+        tokens, states = self._grammar_steps.followers(int(self._nodes["state"][node]))
         found = [self._node(*pair) for pair in zip(tokens.tolist(), states.tolist(), strict=True)]
         start, end = self._num_steps, self._num_steps + len(found)
         self._steps = _roomy(self._steps, end)
@@ -109,9 +123,23 @@ class SentenceGraph:
     def _add(self, token: int, state: int) -> int:
         node = self._num_nodes
         self._nodes = _roomy(self._nodes, node + 1)
-        self._nodes[node] = state, token, -1, -1, -1, self._automaton.may_end(state)
+        self._nodes[node] = state, token, -1, -1, -1, self._may_end(state)
         self._num_nodes = node + 1
         return node
+
+
+class SentenceGraph(Graph):
+    """A grammar's sentences in tokens of letters."""
+
+    def __init__(self, automaton: Automaton, scorer: GrammarScorer) -> None:
+        """Take a grammar at work, and the scorer that keeps tokens in it."""
+        super().__init__(scorer, automaton.may_end)
+        self.scorer, self._automaton = scorer, automaton
+
+    @property
+    def has_wildcards(self) -> bool:
+        """Whether any words may stand somewhere."""
+        return self._automaton.has_wildcards
 
 
 def _roomy(array: npt.NDArray[np.void], size: int) -> npt.NDArray[np.void]:

@@ -11,13 +11,13 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.search.sentence_graph import ROOT, SentenceGraph
+from edge_las.search.ctc import LOG_PROB_FLOOR
+from edge_las.search.sentence_graph import ROOT, Graph
 from edge_las.search.speller import FloatArray
 
 DoubleArray = npt.NDArray[np.float64]
 NodeArray = npt.NDArray[np.int32]
 
-_FLOOR = -60.0
 # Nodes further (nats) under the best of a frame are given up, and more nodes than this. 800 nodes lost right
 # sentences of 199 templates at 9 dB (51 to 56 % right); a margin of 40 takes twice the time for no more.
 _MARGIN, _MOST_NODES = 25.0, 4000
@@ -64,18 +64,21 @@ class _Passed:
 
 
 def best_sentences(
-    graph: SentenceGraph, ctc_log_probs: FloatArray, count: int, blank_id: int
+    graph: Graph, ctc_log_probs: FloatArray, count: int, blank_id: int, margin: float = _MARGIN
 ) -> list[tuple[int, ...]]:
-    """Find at most `count` sentences by the likeliest CTC path of each, best first; (T, V) log probs."""
-    log_probs = np.maximum(ctc_log_probs, _FLOOR).astype(np.float64)
+    """Find at most `count` sentences by the likeliest path of each, best first; (T, V) log probs.
+
+    Of a graph of phones silence is the blank, which may lie between any two.
+    """
+    log_probs = np.maximum(ctc_log_probs, LOG_PROB_FLOOR).astype(np.float64)
     if not len(log_probs):
         return []
-    passed, ends = _pass_forward(graph, log_probs, blank_id)
+    passed, ends = _pass_forward(graph, log_probs, blank_id, margin)
     return _Backward(graph, log_probs, blank_id, passed).run(ends, count)
 
 
 def _pass_forward(
-    graph: SentenceGraph, log_probs: DoubleArray, blank_id: int
+    graph: Graph, log_probs: DoubleArray, blank_id: int, margin: float
 ) -> tuple[_Passed, list[tuple[float, int]]]:
     """Return what each node scored at each frame, and the nodes that may end with their final scores."""
     nodes, blank, nonblank = np.array([ROOT], np.int32), np.zeros(1), np.full(1, -np.inf)
@@ -84,12 +87,15 @@ def _pass_forward(
     for frame in log_probs:
         either = np.maximum(blank, nonblank)
         sources, targets = graph.followers(nodes)
-        tokens = graph.tokens
-        entered = np.where(tokens[targets] == tokens[nodes][sources], blank[sources], either[sources])
+        tokens, entered = graph.tokens, either[sources]
+        if graph.parts_doubles:
+            entered = np.where(tokens[targets] == tokens[nodes][sources], blank[sources], entered)
         entered = entered + frame[tokens[targets]]
         blank, nonblank = either + frame[blank_id], nonblank + frame[tokens[nodes]]
-        likely = entered >= max(entered.max(initial=-np.inf), blank.max(), nonblank.max()) - _MARGIN
-        nodes, blank, nonblank = _merge(nodes, blank, nonblank, targets[likely], entered[likely], most)
+        likely = entered >= max(entered.max(initial=-np.inf), blank.max(), nonblank.max()) - margin
+        nodes, blank, nonblank = _merge(
+            nodes, blank, nonblank, targets[likely], entered[likely], most, margin
+        )
         passed.add(nodes, blank, np.maximum(blank, nonblank))
     scores = np.maximum(blank, nonblank)
     ending = graph.may_end[nodes] & (scores > -np.inf)
@@ -104,6 +110,7 @@ def _merge(
     targets: NodeArray,
     entered: DoubleArray,
     most: int,
+    margin: float,
 ) -> tuple[NodeArray, DoubleArray, DoubleArray]:
     """Join those who stay with those who enter, and give the unlikely up, and all but so many."""
     merged, places = np.unique(np.concatenate([nodes, targets]), return_inverse=True)
@@ -112,21 +119,21 @@ def _merge(
     next_blank[stayed], next_nonblank[stayed] = blank, nonblank
     np.maximum.at(next_nonblank, moved, entered)
     either = np.maximum(next_blank, next_nonblank)
-    bar = either.max() - _MARGIN
+    bar = either.max() - margin
     if len(merged) > most:
         bar = max(bar, np.partition(either, -most)[-most])
     kept = either >= bar
     return merged[kept], next_blank[kept], next_nonblank[kept]
 
 
-# A sentence's end from some token on, last token last; what was looked at so far is shared.
+# A sentence's end from some node on, last node last; what was looked at so far is shared.
 _Suffix = tuple[int, "_Suffix"] | None
 
 
 class _Backward:
     """Puts sentences together from their ends: with what is before known, the best come out first."""
 
-    def __init__(self, graph: SentenceGraph, log_probs: DoubleArray, blank_id: int, passed: _Passed) -> None:
+    def __init__(self, graph: Graph, log_probs: DoubleArray, blank_id: int, passed: _Passed) -> None:
         self._graph, self._passed, self._blank_id = graph, passed, blank_id
         # Row v: the log prob of token v from the beginning up to a frame, (V, T + 1).
         self._sums = np.zeros((log_probs.shape[1], len(log_probs) + 1))
@@ -141,18 +148,18 @@ class _Backward:
             (-score, next(numbers), node, after_last, None) for score, node in ends
         ]
         heapq.heapify(agenda)
-        found: list[tuple[int, ...]] = []
+        # What can be said in several ways comes out again.
+        found: dict[tuple[int, ...], None] = {}
         for _ in range(_MOST_LOOKS * count):
             if not agenda or len(found) == count:
                 break
             _, _, node, after, suffix = heapq.heappop(agenda)
             if node == ROOT:
-                found.append(_unlinked(suffix))
+                found[self._graph.read(_unlinked(suffix))] = None
                 continue
             for total, source, entered in self._before(node, after):
-                token = int(self._graph.tokens[node])
-                heapq.heappush(agenda, (-total, next(numbers), source, entered, (token, suffix)))
-        return found
+                heapq.heappush(agenda, (-total, next(numbers), source, entered, (node, suffix)))
+        return list(found)
 
     def _before(self, node: int, after: DoubleArray) -> list[tuple[float, int, DoubleArray]]:
         """List the nodes that may come before a node, with the score of the whole.
@@ -172,7 +179,7 @@ class _Backward:
             if passed is None:
                 continue
             frames, blank_scores, either = passed
-            same = int(self._graph.tokens[source]) == token
+            same = self._graph.parts_doubles and int(self._graph.tokens[source]) == token
             scores = (blank_scores if same else either) + entered[frames]
             total = float(scores.max())
             if total == -np.inf:
@@ -194,9 +201,9 @@ def _best_from(values: DoubleArray) -> DoubleArray:
     return best
 
 
-def _unlinked(suffix: _Suffix) -> tuple[int, ...]:
-    tokens = []
+def _unlinked(suffix: _Suffix) -> list[int]:
+    nodes = []
     while suffix is not None:
-        token, suffix = suffix
-        tokens.append(token)
-    return tuple(tokens)
+        node, suffix = suffix
+        nodes.append(node)
+    return nodes

@@ -40,7 +40,9 @@ def save_checkpoint(
     (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     tokens.save(part / TOKENS)
     dtype = torch.float16 if half else torch.float32
-    save_file({name: w.detach().to("cpu", dtype).contiguous() for name, w in weights.items()}, part / WEIGHTS)
+    # What counts is no weight: in fp16 it would end at 65,504.
+    stored = {name: w.to(dtype) if w.is_floating_point() else w for name, w in weights.items()}
+    save_file({name: w.detach().cpu().contiguous() for name, w in stored.items()}, part / WEIGHTS)
     if training is not None:
         tensors, state = training
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, part / TRAINING)

@@ -26,14 +26,17 @@ from edge_las.train.norm import EPS, MaskedBatchNorm
 
 
 class CompiledPass:
-    """What `CompactListener.forward` computes in training, and the intermediate layer."""
+    """What `CompactListener.forward` computes in training."""
 
     def __init__(self, listener: CompactListener) -> None:
         """Take a Listener whose parts are used as they are."""
         self._listener = listener
 
-    def __call__(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Encode features (N, T, n_mels), T a multiple of 4: (N, T / 4, E) still delayed, and the middle."""
+    def __call__(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Encode features (N, T, n_mels), T a multiple of 4: (N, T / 4, E) still delayed.
+
+        Also the intermediate layer, encoded and delayed alike, and as it is, at its own delay.
+        """
         listener, right = self._listener, self._listener.right_context
         masks = _Masks(lengths, features.shape[1])
         x = _normalized(listener.norm_in, features, masks.at(1, 0))
@@ -47,14 +50,14 @@ class CompiledPass:
             x = _block(block, x, masks.at(2, delay))
         delay //= 2
         x = _rectified(listener.down_norm, _stack_pairs(x), listener.down.weight[:, :, 0], masks.at(4, delay))
-        middle = None
+        intermediate = middle = None
         for i, block in enumerate(_blocks(listener.blocks)):
             delay += right
             x = _block(block, x, masks.at(4, delay))
             if i + 1 == listener.inter_ctc_block:
                 late = listener.delay - delay
-                middle = self._encode(F.pad(x, (0, 0, late, -late)), masks)
-        return self._encode(x, masks), middle
+                intermediate, middle = self._encode(F.pad(x, (0, 0, late, -late)), masks), x
+        return self._encode(x, masks), intermediate, middle
 
     def _encode(self, x: Tensor, masks: "_Masks") -> Tensor:
         listener = self._listener

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from edge_las.config import check_at_least
 from edge_las.errors import ConfigError
 from edge_las.features import FeatureConfig
 
@@ -70,15 +71,20 @@ class ModelConfig:
     tail_padding_samples: int = 3200
     # A head on the Listener's intermediate layer that names the phone of each frame, for aligned corpora.
     phone_head: bool = False
-    # A head that names the phone of each encoded frame, from aligned corpora: grammars are judged by it too.
-    # It only listens: what is encoded is not drawn to phones.
+    # A head that names the phone of each frame, from aligned corpora: grammars are judged by it too. It hears
+    # what is encoded and the Listener's block `inter_ctc_block`.
     frame_phones: bool = False
+    frame_phone_hidden: int = 128
+    frame_phone_channels: int = 96
     # Dimensions of a head on encoded frames that says what a teacher makes of them (edge-las distill).
     teacher_dim: int = 0
 
     def __post_init__(self) -> None:
         if self.listener not in ("compact", "pyramid"):
             raise ConfigError(f"listener is {self.listener!r}, must be 'compact' or 'pyramid'")
+        if self.frame_phones and (self.listener != "compact" or not self.compact.inter_ctc_block):
+            raise ConfigError("frame_phones needs the compact Listener, with inter_ctc_block above 0")
+        check_at_least(self, 1, "frame_phone_hidden", "frame_phone_channels")
 
 
 @dataclass(frozen=True)
@@ -166,11 +172,20 @@ class LossConfig:
     phone_weight: float = 0.0
     attention_weight: float = 0.0
     aligned_steps: int = 0
+    # Of the head that names each frame's phone (model.frame_phones): cross entropy, and lattice-free MMI
+    # (edge_las/train/mmi.py), for a head that cross entropy has taught.
+    frame_phone_weight: float = 1.0
+    phone_mmi_weight: float = 0.0
+    # Whether the Listener learns by these two, too.
+    phones_teach_listener: bool = False
     # Mean squared distance to the teacher's frames, where one has heard the corpus (edge-las distill).
     teacher_weight: float = 0.0
     # Cross entropy to the CTC posteriors of a larger model of the same tokens (edge-las train --larger).
     larger_weight: float = 0.0
     scheduled_sampling: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 0, "frame_phone_weight", "phone_mmi_weight")
 
 
 @dataclass(frozen=True)
@@ -236,3 +251,5 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.loss.teacher_weight > 0.0 and not self.model.teacher_dim:
             raise ConfigError("loss.teacher_weight is above 0, but model.teacher_dim is 0")
+        if self.loss.phone_mmi_weight > 0.0 and not self.model.frame_phones:
+            raise ConfigError("loss.phone_mmi_weight is above 0, but model.frame_phones is false")

@@ -14,7 +14,7 @@ from edge_las.train.norm import MaskedBatchNorm
 from edge_las.train.pyramid import PyramidListener
 
 State = list[Tensor]
-TrainingPass = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
+TrainingPass = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None, Tensor | None]]
 
 
 class Listener(Protocol):
@@ -23,6 +23,7 @@ class Listener(Protocol):
     subsampling: int
     encoded_dim: int
     intermediate: Tensor | None
+    middle: Tensor | None
 
     def __call__(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode whole utterances (N, T, n_mels) of `lengths` (N,) frames: (N, T', encoded_dim), (N,)."""
@@ -42,6 +43,9 @@ class CompactListener(nn.Module):
         self.encoded_dim, self.n_mels, self.silence = config.encoded_dim, n_mels, silence
         self.inter_ctc_block = config.inter_ctc_block
         self.intermediate: Tensor | None = None
+        # What the intermediate block gives, (N, T', channels), where a head hears it, too.
+        self.keeps_middle = False
+        self.middle: Tensor | None = None
         # What encodes in training instead of `chunk` (edge_las/train/compiled.py).
         self.training_pass: TrainingPass | None = None
         stem, width, right = config.stem_channels, config.channels, config.right_context
@@ -63,6 +67,8 @@ class CompactListener(nn.Module):
         self._stem_delay = config.stem_blocks * right
         self.right_context = right
         self.delay = self._stem_delay // 2 + config.blocks * right
+        self.middle_dim = width if config.inter_ctc_block else 0
+        self.middle_delay = self._stem_delay // 2 + config.inter_ctc_block * right
 
     def initial_state(self, batch: int) -> State:
         """Make the zero state: (batch, channels, held frames) for each convolution over time."""
@@ -75,23 +81,37 @@ class CompactListener(nn.Module):
         """Encode whole utterances: features (N, T, n_mels) -> (N, T', encoded_dim), their lengths (N,)."""
         encoded_lengths = subsampled(lengths, self.subsampling)
         frames = (math.ceil(features.shape[1] / self.subsampling) + self.delay) * self.subsampling
-        self.intermediate = None
+        self.intermediate = self.middle = None
         features = F.pad(features, (0, 0, 0, frames - features.shape[1]))
         # What follows an utterance is silence, whatever a batch was padded with: look-ahead reaches into it.
         valid = frame_mask(lengths, frames)[:, 0, :, None] > 0
         features = torch.where(valid, features, self.silence)
         if self.training and self.training_pass is not None:
-            encoded, self.intermediate = self.training_pass(features, lengths)
+            encoded, self.intermediate, middle = self.training_pass(features, lengths)
         else:
-            encoded, _ = self.chunk(features, self.initial_state(features.shape[0]), lengths)
+            state = self.initial_state(features.shape[0])
+            encoded, middle, _ = self.chunk_with_middle(features, state, lengths)
         if self.intermediate is not None:
             self.intermediate = self.intermediate[:, self.delay :]
+        if self.keeps_middle and middle is not None:
+            begin = self.middle_delay
+            self.middle = middle[:, begin : begin + encoded.shape[1] - self.delay]
         return encoded[:, self.delay :], encoded_lengths
 
     def chunk(self, features: Tensor, state: State, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Encode the next frames (N, T, n_mels), T a multiple of 4: (N, T / 4, encoded_dim), next state.
 
         `lengths` (N,) of feature frames is for the normalisation in training only.
+        """
+        encoded, _, next_state = self.chunk_with_middle(features, state, lengths)
+        return encoded, next_state
+
+    def chunk_with_middle(
+        self, features: Tensor, state: State, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, State]:
+        """Encode as `chunk` does; between its results, what the intermediate block gives.
+
+        (N, T / 4, channels), None without one; it is late by `middle_delay` only.
         """
         held: Iterator[Tensor] = iter(state)
         masks = _Masks(lengths)
@@ -104,15 +124,17 @@ class CompactListener(nn.Module):
             x, after = block(x, next(held), masks.at(x.shape[2], 2, (i + 1) * self.right_context))
             next_state.append(after)
         x = _stack_pairs(x)
-        delay = self._stem_delay // 2
+        middle, delay = None, self._stem_delay // 2
         x = F.relu(normalize(self.down_norm, self.down(x), masks.at(x.shape[2], 4, delay)))
         for i, block in enumerate(self.blocks):
             delay += self.right_context
             x, after = block(x, next(held), masks.at(x.shape[2], 4, delay))
             next_state.append(after)
-            if self.training and i + 1 == self.inter_ctc_block:
-                self.intermediate = self._encode(_delay_by(x, self.delay - delay), masks)
-        return self._encode(x, masks), next_state
+            if i + 1 == self.inter_ctc_block:
+                middle = x.transpose(1, 2)
+                if self.training:
+                    self.intermediate = self._encode(_delay_by(x, self.delay - delay), masks)
+        return self._encode(x, masks), middle, next_state
 
     def _encode(self, x: Tensor, masks: "_Masks") -> Tensor:
         return normalize(self.out_norm, self.out(x), masks.at(x.shape[2], 4, self.delay)).transpose(1, 2)

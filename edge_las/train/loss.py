@@ -7,10 +7,13 @@ from torch import Tensor, nn
 from edge_las.tokens import TokenTable
 from edge_las.train.blocks import frame_mask
 from edge_las.train.config import LossConfig
+from edge_las.train.mmi import mmi_loss
 from edge_las.train.model import LasModel, Taught
 from edge_las.train.targets import IGNORED, Targets, inside
 
-LOSSES = ("attention", "ctc", "inter_ctc", "phones", "aligned", "frame_phones", "teacher", "larger")
+LOSSES = (
+    "attention", "ctc", "inter_ctc", "phones", "aligned", "frame_phones", "phone_mmi", "teacher", "larger",
+)  # fmt: skip
 
 
 class JointLoss(nn.Module):
@@ -34,15 +37,18 @@ class JointLoss(nn.Module):
         """Score a batch: features (N, T, n_mels), lengths (N,), tokens (N, U), token_lengths (N,).
 
         `aligned` is what is left of the weights of the aligned losses. Returns the loss per token, and the
-        parts named by LOSSES, (8,), detached.
+        parts named by LOSSES, (9,), detached.
         """
         config = self.config
         heard, wanted = teacher_tokens(tokens, token_lengths)
         spells = config.ctc_weight < 1.0
-        taught = self.model(features, lengths, heard if spells else None, config.scheduled_sampling)
+        spoken = heard if spells else None
+        taught = self.model(
+            features, lengths, spoken, config.scheduled_sampling, config.phones_teach_listener
+        )
         attention = self._attention(taught, wanted)
         first = self._ctc(taught.ctc, taught.encoded_lengths, tokens, token_lengths)
-        second = phones = looking = frames = teacher = larger = torch.zeros_like(first)
+        second = phones = looking = frames = paths = teacher = larger = torch.zeros_like(first)
         if taught.inter_ctc is not None and config.inter_ctc_weight > 0.0:
             second = self._ctc(taught.inter_ctc, taught.encoded_lengths, tokens, token_lengths)
         loss = (1.0 - config.ctc_weight) * attention + config.ctc_weight * first
@@ -53,17 +59,23 @@ class JointLoss(nn.Module):
             loss = loss + aligned * (config.phone_weight * phones + config.attention_weight * looking)
         head = self.model.frame_phone_head
         if targets is not None and taught.frame_phones is not None and head is not None:
-            # Nothing else learns from it, so it needs no weight.
             frames = _phones(taught.frame_phones, taught, targets)
-            loss = loss + frames
-            head.count(targets.phones[targets.phones != IGNORED])
+            loss = loss + config.frame_phone_weight * frames
+            said = _known_phones(taught, targets)
+            if config.phone_mmi_weight > 0.0:
+                paths = mmi_loss(
+                    taught.frame_phones - head.log_prior(), said, taught.encoded_lengths,
+                    head.transitions, head.beginnings,
+                )  # fmt: skip
+                loss = loss + config.phone_mmi_weight * paths
+            head.count(said)
         if targets is not None and config.teacher_weight > 0.0:
             teacher = _unlike_teacher(taught, targets)
             loss = loss + config.teacher_weight * teacher
         for model in self._larger:
             larger = _unlike_larger(taught, model, features, lengths, token_lengths)
             loss = loss + config.larger_weight * larger
-        parts = [attention, first, second, phones, looking, frames, teacher, larger]
+        parts = [attention, first, second, phones, looking, frames, paths, teacher, larger]
         return loss, torch.stack(parts).detach()
 
     def _attention(self, taught: Taught, wanted: Tensor) -> Tensor:
@@ -89,11 +101,16 @@ def aligned_share(config: LossConfig, step: int) -> float:
 
 def _phones(logits: Tensor | None, taught: Taught, targets: Targets) -> Tensor:
     """Cross entropy of the phone of each known frame, by logits (N, T', P)."""
-    if logits is None or not bool((targets.phones != IGNORED).any()):
+    wanted = _known_phones(taught, targets)
+    if logits is None or not bool((wanted != IGNORED).any()):
         return taught.ctc.new_zeros(())
-    frames = torch.arange(logits.shape[1], device=targets.phones.device)
-    wanted = torch.where(frames < taught.encoded_lengths[:, None], targets.phones, IGNORED)
     return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+
+
+def _known_phones(taught: Taught, targets: Targets) -> Tensor:
+    """Phones (N, T') of frames; IGNORED where unknown or beyond the end."""
+    frames = torch.arange(targets.phones.shape[1], device=targets.phones.device)
+    return torch.where(frames < taught.encoded_lengths[:, None], targets.phones, IGNORED)
 
 
 def _looking(taught: Taught, targets: Targets) -> Tensor:

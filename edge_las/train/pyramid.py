@@ -12,6 +12,7 @@ class PyramidListener(nn.Module):
     """The paper's pyramidal BLSTM: each further layer reads pairs of frames. Whole utterances only."""
 
     intermediate: Tensor | None = None
+    middle: Tensor | None = None
 
     def __init__(self, config: PyramidListenerConfig, n_mels: int) -> None:
         super().__init__()

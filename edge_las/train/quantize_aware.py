@@ -143,9 +143,13 @@ def _weights(model: LasModel) -> list[list[Tensor]]:
     for name, part in model.named_modules():
         if isinstance(part, nn.LSTMCell):
             groups.append([part.weight_ih, part.weight_hh])
-        elif isinstance(part, nn.Conv1d | nn.Linear) and name not in _FLOAT_LAYERS:
+        elif isinstance(part, nn.Conv1d | nn.Linear) and not _is_float(name):
             groups.append([part.weight])
     return groups
+
+
+def _is_float(name: str) -> bool:
+    return any(name == layer or name.startswith(f"{layer}.") for layer in _FLOAT_LAYERS)
 
 
 class RoundedCell(nn.LSTMCell):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_las.errors import ArtifactError
-from edge_las.runtime.engine import Array, State, load_engine
+from edge_las.runtime.engine import Array, Listened, State, load_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,7 +21,7 @@ class OtherPython:
         command = [python, "-m", "tests.parity.other_python", str(folder)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def listener_chunk(self, features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
+    def listener_chunk(self, features: Array, states: list[Array]) -> Listened:
         return self._call("listener_chunk", features, states)
 
     def speller_step(

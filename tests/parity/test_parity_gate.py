@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from edge_las.artifact import Manifest, describe_files, write_manifest
-from edge_las.runtime.engine import Array, load_engine
+from edge_las.runtime.engine import Array, Listened, load_engine
 from export.parity import Form, ParityConfig, ParityError, check_float, check_rounded, snr_db
 from export.torch_engine import TorchEngine
 from tests.tiny_artifact import chirps, tiny_model
@@ -42,9 +42,9 @@ def test_a_state_that_is_not_carried_on_fails(tiny_float: Tiny) -> None:
     form = onnx_form(tiny_float)
     run = form.engine.listener_chunk
 
-    def forgetful(features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
-        encoded, keys, ctc, after = run(features, states)
-        return encoded, keys, ctc, [*after[:-1], np.zeros_like(after[-1])]
+    def forgetful(features: Array, states: list[Array]) -> Listened:
+        *heard, after = run(features, states)
+        return *heard, [*after[:-1], np.zeros_like(after[-1])]  # type: ignore[return-value]
 
     form.engine.listener_chunk = forgetful  # type: ignore[method-assign]
     with pytest.raises(ParityError, match="differs from torch by"):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from edge_las.runtime.engine import load_engine
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.train.model import LasModel
 from export import quantize_tflite, to_tflite
-from export.build_onnx import LISTENER, SPELLER, build_float, observe
+from export.build_onnx import LISTENER, SPELLER, build_float, build_int8, observe
 from export.calibration import CalibrationConfig, choose, feeds_of
 from export.config import ExportConfig
 from export.gate import Built
@@ -129,6 +130,39 @@ def tflite_steps(path: Path) -> set[tuple[float, int]]:
         for tensor in graph.tensors
         if tensor.type == schema.TensorType.INT8 and model.buffers[tensor.buffer].data is None
     }
+
+
+def test_the_middle_is_given_alike(tmp_path):
+    """Of a model whose head of phones hears it: as in ONNX, and nothing else changes by a bit."""
+    given = {}
+    for name in ("with", "without"):
+        model, folder = tiny_model(frame_phones=name == "with")[0], tmp_path / name
+        folder.mkdir()
+        build_float(model, 32, folder)
+        observed = observe(folder, feeds(), QuantizeConfig("minmax"))
+        build_int8(observed, folder)
+        to_tflite.export_tflite({CHUNK: listener_graph(model, 32)}, folder / "listener.tflite")
+        quantize_tflite.quantize_tflite(
+            folder / "listener.tflite", observed[LISTENER], folder / "listener.int8.tflite"
+        )
+        for file in ("listener.tflite", "listener.int8.tflite"):
+            given[name, file] = chunks_of(folder / file)
+    for file in ("listener.tflite", "listener.int8.tflite"):
+        for one, other in zip(given["with", file], given["without", file], strict=True):
+            assert one.keys() - other.keys() == {"middle"}
+            assert all(np.array_equal(one[name], other[name]) for name in other)
+        session = onnxruntime.InferenceSession(str(tmp_path / "with" / file.replace("tflite", "onnx")))
+        for inputs, found in zip(next(feeds())[0], given["with", file], strict=True):
+            (middle,) = session.run(["middle"], inputs)
+            assert found["middle"].shape == (1, 8, 24) and snr_db(middle, found["middle"]) > 40.0
+
+
+def chunks_of(path: Path) -> list[dict[str, np.ndarray]]:
+    """What a Listener gives of the chunks of one recording."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(str(path), num_threads=1).get_signature_runner(CHUNK)
+    return [{name: array.copy() for name, array in run(**chunk).items()} for chunk in next(feeds())[0]]
 
 
 def test_the_same_recognizer_runs_over_both(built):

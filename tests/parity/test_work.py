@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_las.artifact import Manifest
-from edge_las.runtime.engine import Array, load_engine
+from edge_las.runtime.engine import Array, Listened, load_engine
 from edge_las.runtime.listener_stream import ListenerStream
 from export.graphs import ListenerChunk, listener_graph
 from export.kernels import Work, count_onnx, unfused_layers
@@ -65,7 +65,7 @@ def test_an_utterance_takes_as_many_chunks_as_the_runtime_runs(tiny_int8: Tiny, 
     engine = load_engine("onnx", folder, manifest.engines, 1)
     run, calls = engine.listener_chunk, []
 
-    def counted(features: Array, states: list[Array]) -> tuple[Array, Array, Array, list[Array]]:
+    def counted(features: Array, states: list[Array]) -> Listened:
         calls.append(features.shape)
         return run(features, states)
 

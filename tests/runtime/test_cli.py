@@ -14,10 +14,11 @@ from edge_las.audio import float_to_pcm
 from edge_las.cli import COMMANDS, Command, main
 from edge_las.errors import ConfigError, EdgeLasError
 from edge_las.lexicon import LEXICON_NAME, Lexicon, load_lexicon, save_lexicon
-from edge_las.ngram import NGRAM_NAME
+from edge_las.ngram import NGRAM_NAME, load_ngrams
 from edge_las.runtime import recognizer as recognizer_module
 from edge_las.runtime.lm import put_file, read_sentences
 from edge_las.runtime.recognizer import Recognizer
+from edge_las.word_table import WORDS_NAME, WordTable
 from tests.runtime import tone_engine as tones
 
 KEYS = ["file", "text", "confidence", "words", "nbest", "duration_s", "rtf", "latency_ms", "intent"]
@@ -339,3 +340,29 @@ def test_a_lexicon_goes_into_a_model_and_keeps_what_is_there(speakers, model, tm
     verify(model, manifest)
     assert manifest.search == before.search
     assert str(load_lexicon(f"{model}/{LEXICON_NAME}")) == "one W AA N\nsix S IH K S\ntwo T UW\n"
+
+
+def test_words_of_a_lexicon_are_counted_and_go_when_it_changes(speakers, model, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("one two\none xyz two\none two twos\n")
+    count = ["lm", "--words", str(tmp_path / "a.txt"), "--order", "3"]
+    assert main([*count, "--into", model]) == 2
+    assert "has no lexicon, whose words to count" in capsys.readouterr().err
+    assert main(["lexicon", str(tmp_path / "a.txt"), "--into", model]) == 0
+    assert main([*count, "--into", model]) == 0
+    assert "6, 7, 7 n-grams of 1 to 3 words" in capsys.readouterr().out
+    before = load_manifest(model)
+    verify(model, before)
+    table = WordTable(load_lexicon(f"{model}/{LEXICON_NAME}").words())
+    made = load_ngrams(Path(model) / WORDS_NAME, table)
+    assert len(made.levels) == 3 and made.vocabulary == len(table)
+    # Without a head of phones they are of no use, and do no harm.
+    assert Recognizer.load(model).setup.words() is None
+    assert main([*count, "--model", model, "--out", str(tmp_path / "w.npz"), "--most", "7"]) == 0
+    assert sum(len(level.keys) for level in load_ngrams(tmp_path / "w.npz", table).levels) <= 7
+    (tmp_path / "b.txt").write_text("xyz\n")
+    assert main(["lm", "--words", str(tmp_path / "b.txt"), "--model", model]) == 2
+    assert "b.txt: no word of" in capsys.readouterr().err
+    assert main(["lexicon", str(tmp_path / "a.txt"), "--into", model]) == 0
+    assert "edge-las lm --words makes one" in capsys.readouterr().out
+    assert WORDS_NAME not in load_manifest(model).files
+    verify(model, load_manifest(model))

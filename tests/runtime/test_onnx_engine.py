@@ -34,7 +34,8 @@ def test_listener_chunks_equal_numpy_over_many_chunks(engine):
     expected_state = np.zeros((1, 1, tiny.E), dtype=np.float32)
     for _ in range(12):
         features = rng.standard_normal((1, tiny.CHUNK, tiny.MELS)).astype(np.float32)
-        encoded, keys, ctc, states = engine.listener_chunk(features, states)
+        encoded, keys, ctc, middle, states = engine.listener_chunk(features, states)
+        assert middle is None
         *expected, expected_state = tiny.listener_in_numpy(features, expected_state)
         for got, want in zip((encoded, keys, ctc, states[0]), (*expected, expected_state), strict=True):
             np.testing.assert_allclose(got, want, atol=2e-6)

@@ -76,7 +76,7 @@ class ToneEngine:
         frames = np.concatenate([held[0], self.encode(features[0])])
         encoded = frames[: CHUNK // SUBSAMPLING]
         next_state = frames[-DELAY:][None]
-        return encoded[None], encoded[None], ctc_log_probs(encoded)[None], [next_state]
+        return encoded[None], encoded[None], ctc_log_probs(encoded)[None], None, [next_state]
 
     def speller_step(self, token, encoded, keys, mask, state):
         self.speller_calls += 1

@@ -40,18 +40,19 @@ needs_compiler = pytest.mark.skipif(
 
 
 def taught(model: LasModel, features: Tensor, lengths: Tensor, precise: bool) -> tuple[Tensor, ...]:
-    """Both encodings, all gradients, and the statistics that the normalisations gathered."""
+    """Both encodings and the raw middle, all gradients, the statistics that the normalisations gathered."""
     model.train().zero_grad()
     norms = [part for part in model.modules() if isinstance(part, MaskedBatchNorm)]
     for norm in norms:
         norm.pending.zero_()
     with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
         encoded, _ = model.listener(features, lengths)
-        middle = model.listener.intermediate
+        middle, raw = model.listener.intermediate, model.listener.middle
     weights = torch.randn(encoded.shape, generator=torch.Generator().manual_seed(1))
     ((encoded.float() + 0.5 * middle.float()) * weights).mean().backward()
     gradients = [p.grad.flatten() for p in model.listener.parameters() if p.grad is not None]
-    return encoded.float(), middle.float(), torch.cat(gradients), torch.cat([n.pending for n in norms])
+    heard = (encoded.float(), middle.float(), raw.float())
+    return *heard, torch.cat(gradients), torch.cat([n.pending for n in norms])
 
 
 def distance(a: Tensor, b: Tensor) -> float:
@@ -62,7 +63,7 @@ def distance(a: Tensor, b: Tensor) -> float:
 @pytest.mark.parametrize("frames", [(120, 101, 60), (203, 203)])
 def test_compiled_pass_is_as_near_to_float32_as_the_plain_one(frames: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    model = LasModel(MODEL, 28)
+    model = LasModel(replace(MODEL, frame_phones=True), 28)
     features = torch.randn(len(frames), max(frames), MODEL.features.n_mels) - 5
     lengths = torch.tensor(frames)
     exact = taught(model, features, lengths, precise=True)
@@ -70,7 +71,7 @@ def test_compiled_pass_is_as_near_to_float32_as_the_plain_one(frames: tuple[int,
     compile_training(model)
     compiled = taught(model, features, lengths, precise=False)
     for name, a, b, c in zip(
-        ("encoded", "middle", "gradients", "pending"), compiled, plain, exact, strict=True
+        ("encoded", "intermediate", "middle", "gradients", "pending"), compiled, plain, exact, strict=True
     ):
         assert distance(a, c) < 1.3 * distance(b, c) + 1e-3, name
         assert distance(a, c) < 0.2, name
@@ -81,6 +82,7 @@ def test_compiled_pass_drops_out_by_the_seed() -> None:
     torch.manual_seed(0)
     model = LasModel(replace(MODEL, compact=replace(MODEL.compact, dropout=0.5)), 28)
     compile_training(model)
+    model.listener.keeps_middle = True
     features, lengths = torch.randn(2, 80, MODEL.features.n_mels), torch.tensor([80, 60])
     found = []
     for seed in (1, 1, 2):

@@ -13,7 +13,7 @@ from edge_las.manifest_text import parse, render
 from edge_las.tokens import TokenTable
 
 FREE_KEYS = ("search", "parity", "accuracy")  # tables whose entries nothing requires
-SIZE, E, A, H = 33, 24, 16, 20
+SIZE, E, A, H, M = 33, 24, 16, 20, 12
 
 
 def tensor(name: str, *shape: int | None, dtype: str = "float32") -> dict[str, Any]:
@@ -23,6 +23,7 @@ def tensor(name: str, *shape: int | None, dtype: str = "float32") -> dict[str, A
 def listener_graph() -> dict[str, Any]:
     states = [tensor("state_0", 1, 8, 4), tensor("state_1", 1, 12)]
     outputs = [tensor("encoded", 1, 8, E), tensor("keys", 1, 8, A), tensor("ctc_log_probs", 1, 8, SIZE)]
+    outputs.append(tensor("middle", 1, 8, M))
     following = [{**state, "name": f"next_{state['name']}"} for state in states]
     return {
         "file": "listener.onnx",
@@ -74,6 +75,8 @@ def manifest_values(files: dict[str, Any]) -> dict[str, Any]:
             "delay_frames": 2,
             "tail_padding_samples": 3200,
             "encoded_dim": E,
+            "middle_dim": M,
+            "middle_delay_frames": 1,
         },
         "speller": {"max_tokens_per_s": 12.0, "max_utterance_s": 30},
         "search": {"beam_size": 4, "ctc_weight": 0.3},
@@ -154,6 +157,19 @@ def test_a_whole_artifact_is_read_and_verified(folder: Path) -> None:
     assert speller.inputs[0].shape == (None,) and speller.tensor("next_cell") == speller.outputs[2]
     assert speller.tensor("nothing") is None
     assert len(load_tokens(folder, manifest)) == SIZE
+
+
+def test_an_artifact_without_a_middle_is_read(values: dict[str, Any]) -> None:
+    del values["listener"]["middle_dim"], values["listener"]["middle_delay_frames"]
+    graph = values["engines"]["onnx"]["listener"]
+    assert "listener.middle_dim is 0, engines.onnx: listener.onnx: middle has 12" in refusal(values)
+    graph["outputs"] = [tensor for tensor in graph["outputs"] if tensor["name"] != "middle"]
+    entry = Manifest.from_dict(values).listener
+    assert (entry.middle_dim, entry.middle_delay_frames) == (0, 0)
+    values["listener"].update(middle_dim=8, middle_delay_frames=1)
+    assert "listener.middle_dim is 8, engines.onnx: listener.onnx: middle has 0" in refusal(values)
+    values["listener"].update(middle_delay_frames=3)
+    assert "listener.middle_delay_frames is 3, above delay_frames (2)" in refusal(values)
 
 
 def test_writing_and_reading_keep_everything(folder: Path, values: dict[str, Any]) -> None:

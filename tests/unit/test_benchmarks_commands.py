@@ -16,7 +16,7 @@ from tests.runtime.tone_engine import RATE, say
 
 SURE, UNSURE = (CommandEvidence(4.0, 0.0, 9.0, gained) for gained in (20.0, -5.0))
 # Believes what gained anything.
-WEIGHTS = np.array([0.0, 0.0, 0.0, 0.0, 1.0])
+WEIGHTS = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0])
 
 
 def order(said, text, loss=0.0, evidence=SURE, is_inside=True):

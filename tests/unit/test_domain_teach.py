@@ -50,7 +50,7 @@ def test_a_head_of_phones_is_refitted_to_a_listener_that_moved(tmp_path) -> None
         model = LasModel(replace(CONFIG, frame_phones=True), len(tokens))
         model.load_state_dict(tiny_model()[0].state_dict(), strict=False)
         torch.manual_seed(3)
-        torch.nn.init.normal_(model.frame_phone_head.weight)
+        torch.nn.init.normal_(model.frame_phone_head.out.weight)
         for block in model.listener.blocks:
             block.widen.weight.data += shift * torch.randn_like(block.widen.weight)
         folders.append(tmp_path / name)
@@ -60,8 +60,7 @@ def test_a_head_of_phones_is_refitted_to_a_listener_that_moved(tmp_path) -> None
     def logits(folder) -> torch.Tensor:
         model = load_checkpoint(folder)[0].eval()
         with torch.no_grad():
-            encoded, _ = model.listener(*front(batch.waveforms(), batch.lengths))
-            return model.frame_phone_head(encoded)
+            return model.frame_phone_head(*model.hear(*front(batch.waveforms(), batch.lengths)))
 
     tuned = load_checkpoint(folders[1])[0]
     tuned.frame_phone_head.prior.fill_(1.0)
@@ -70,6 +69,7 @@ def test_a_head_of_phones_is_refitted_to_a_listener_that_moved(tmp_path) -> None
     refitted = logits(blend(*folders, tmp_path / "blend", 1.0, [tmp_path]))
     away, left = ((found - wanted).square().mean() for found in (moved, refitted))
     assert away > 0.1 and left < 0.5 * away
+    assert torch.equal(refitted, logits(blend(*folders, tmp_path / "again", 1.0, [tmp_path])))
     blended = load_checkpoint(tmp_path / "blend")[0].frame_phone_head
     assert torch.equal(blended.prior, load_checkpoint(folders[0])[0].frame_phone_head.prior)
 

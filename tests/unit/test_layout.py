@@ -19,7 +19,9 @@ PROOF = ("parity", "gate", "decoding", "efficiency", "sensitivity", "torch_engin
 PEERS = ("cells", "clips", "grammars", "score", "texts")
 EXCEPTIONS = {f"export/{name}.py": {"runtime", "search"} for name in PROOF}
 # Trying search settings means calling the search.
-EXCEPTIONS |= {f"benchmarks/{name}.py": {"search"} for name in ("tune", "listening")}
+EXCEPTIONS |= {
+    f"benchmarks/{name}.py": {"search"} for name in ("hotwords", "tune", "tune_words", "listening")
+}
 # Commands are labelled and counted as `edge-las domain test` does; snapping to a grammar walks its automaton.
 EXCEPTIONS |= {f"benchmarks/peers/{name}.py": {"domain", "search"} for name in PEERS}
 # Runs are read as training wrote them, and the words of a domain as its build draws them.

@@ -1,3 +1,4 @@
+import gc
 import itertools
 
 import numpy as np
@@ -182,3 +183,20 @@ def test_a_frame_that_nothing_passes_is_passed_over() -> None:
     log_probs = random_log_probs(6, 4)
     log_probs[3] = -np.inf
     assert searched(BeamConfig(), [], log_probs).proposals(1)[0].tokens
+
+
+def test_what_a_search_held_is_given_back_without_looking_for_circles() -> None:
+    def prefixes() -> int:
+        return sum(isinstance(thing, prefix_search._Prefix) for thing in gc.get_objects())
+
+    gc.collect()
+    before = prefixes()
+    gc.disable()
+    try:
+        search = PrefixSearch(EVERYTHING, VOCABULARY, [language_model()])
+        search.accept(random_log_probs(12, seed=1))
+        assert prefixes() > before + 12
+        del search
+        assert prefixes() == before
+    finally:
+        gc.enable()

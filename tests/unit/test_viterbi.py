@@ -126,11 +126,11 @@ def test_a_graph_that_has_grown_large_is_begun_anew(monkeypatch) -> None:
     monkeypatch.setattr(constraint, "_MOST_NODES", 10)
     grammar = phrases_grammar(["abc", "cba", "a b c"], LETTERS, "en")
     held = constraint.Constraint(grammar, TOKENS, constraint.ConstraintConfig())
-    first = held.sentences
+    first = held.sentences[0]
     found = best_sentences(first, random_log_probs(12, 1), 3, BLANK)
     assert len(found) == 3 and len(first) > 10
-    assert held.sentences is not first and len(held.sentences) == 1
-    assert best_sentences(held.sentences, random_log_probs(12, 1), 3, BLANK) == found
+    assert held.sentences[0] is not first and len(held.sentences[0]) == 1
+    assert best_sentences(held.sentences[0], random_log_probs(12, 1), 3, BLANK) == found
 
 
 def test_rescoring_joins_speller_head_and_scorers() -> None:
