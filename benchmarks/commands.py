@@ -33,9 +33,9 @@ from benchmarks.recordings import choose, load_recordings, spread
 from benchmarks.slot_tasks import read_sentences, sentences_grammar
 from edge_las.errors import ConfigError
 from edge_las.grammar import Grammar, phrases_grammar
+from edge_las.runtime.command import judge_command, spell_command
 from edge_las.runtime.constraint import alphabet_of
 from edge_las.runtime.recognizer import Recognizer, model_folder
-from edge_las.runtime.spelling import judge_command, spell_command
 
 # Of each data set, recordings of sentences: their grammars take a while.
 _SENTENCES = 100

@@ -19,9 +19,9 @@ from benchmarks.scoring import edit_distance
 from edge_las.errors import ConfigError
 from edge_las.runtime.recognizer import Recognizer, model_folder
 from edge_las.runtime.spelling import free_search, speller_of
-from edge_las.search.config import BeamConfig
+from edge_las.search.config import WEIGHTS, BeamConfig, WordConfig
 from edge_las.search.rescoring import judge_proposals
-from edge_las.search.word_fusion import WEIGHTS, WordConfig, rank
+from edge_las.search.word_fusion import rank
 
 DoubleArray = npt.NDArray[np.float64]
 

@@ -10,7 +10,6 @@ from edge_las.errors import ArtifactError
 from edge_las.grammar import Grammar
 from edge_las.textfiles import read_gzipped
 
-GRAMMAR_NAME = "grammar.json.gz"
 # Format 1 wrote every node by itself; most do nothing but lead to the next, and are written as text now.
 FORMAT = 2
 _READ = (1, FORMAT)

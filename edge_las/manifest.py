@@ -8,6 +8,8 @@ from edge_las.tokens import TokenTable
 
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.sig"
+# The grammar of an artifact that understands commands.
+GRAMMAR_NAME = "grammar.json.gz"
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -17,7 +17,8 @@ from edge_las.audio import read_audio
 from edge_las.domain.proof import Case, read_cases
 from edge_las.errors import ConfigError
 from edge_las.grammar import Grammar, phrases_grammar
-from edge_las.grammar_file import GRAMMAR_NAME, load_grammar
+from edge_las.grammar_file import load_grammar
+from edge_las.manifest import GRAMMAR_NAME
 from edge_las.search.automaton import Automaton
 
 LABELS_NAME = "label.json"

@@ -46,15 +46,14 @@ class EdgeLas:
     """
 
     def __init__(self, setting: Setting, held: bool, forced: bool = False) -> None:
-        from edge_las.runtime.constraint import ConstraintConfig
         from edge_las.runtime.gate import GateConfig
         from edge_las.runtime.recognizer import Recognizer
 
         recognizer = Recognizer.load(setting.model, setting.engine)
         own = recognizer.setup.grammar
-        config = own.config if own else ConstraintConfig()
+        config = own.config if own else recognizer.setup.constraint
         if not held:
-            config = ConstraintConfig(mode="off")
+            config = replace(config, mode="off")
         elif forced:
             config = replace(config, grammar_max_loss=math.inf)
             # For commands neither what was heard nor whether it was speech without the grammar counts.

@@ -17,9 +17,10 @@ from edge_las.artifact import (
 from edge_las.domain.compiled import Compiled, read_compiled
 from edge_las.domain.texts import Counts, domain_texts
 from edge_las.errors import ArtifactError
-from edge_las.grammar_file import GRAMMAR_NAME, save_grammar
+from edge_las.grammar_file import save_grammar
 from edge_las.grammar_words import grammar_words
 from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, Lexicon, load_lexicon, save_lexicon
+from edge_las.manifest import GRAMMAR_NAME
 from edge_las.ngram import NGRAM_NAME, NgramModel, save_ngrams
 from edge_las.ngram_estimate import estimate
 from edge_las.pronouncing import listed, pronounce_words

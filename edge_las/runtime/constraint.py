@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from edge_las.config import check_at_least
 from edge_las.errors import ConfigError
 from edge_las.grammar import Grammar, phrases_grammar
 from edge_las.runtime.phones import PhoneJudge
 from edge_las.search.automaton import Automaton
+from edge_las.search.config import ConstraintConfig
 from edge_las.search.fusion import Scorer
 from edge_las.search.grammar import GrammarScorer
 from edge_las.search.hotwords import HotwordScorer, check_hotword
@@ -27,7 +27,6 @@ from edge_las.search.speller import FloatArray
 from edge_las.textfiles import read_lines
 from edge_las.tokens import SPECIALS, WORD_MARK, TokenTable
 
-MODES = ("strict", "soft", "off")
 # What a sentence loses is shared out over its tokens and so many more: one letter heard badly is no worse in
 # a short command. Where 2 % of other sentences pass, so do of single words 97.1 % with 2, 97.9 with 4, 98.0
 # with 8, and of real sentences with slots, as recorded and in kitchen noise at 12 dB, 79 and 66, 78 and 64,
@@ -39,35 +38,6 @@ _MOST_BEHIND = 100.0
 _MOST_NODES = 30_000
 # Larger grammars have no graph of phones: in Home Assistant's (74,500 nodes) a command took thrice as long.
 _MOST_PHONE_GRAMMAR = 20_000
-
-
-@dataclass(frozen=True)
-class ConstraintConfig:
-    """How a grammar holds recognition; an artifact sets its own numbers in `search`."""
-
-    # strict: a sentence of the grammar or nothing. soft: other text may come out, and has no intent.
-    mode: str = "strict"
-    # soft: what text outside the grammar must be better by, in nats.
-    grammar_weight: float = 6.0
-    # strict: what a sentence of the grammar may lose (`loss_of`), in nats a token.
-    grammar_max_loss: float = 2.75
-    # strict: by how many nats blanks are made less likely, of which a CTC head gives too many in noise.
-    grammar_blank_penalty: float = 2.0
-    # strict: what a sentence's phones count beside its letters, where a model hears phones and has a lexicon.
-    # Of 920 real sentences with slots and strings of digits, as recorded and at 18, 12 and 6 dB of a kitchen,
-    # 71.8 % were right without, 74.3 with 0.2, 74.2 with 0.5, 73.5 with 1, 71.9 with 2, 68.0 by phones alone.
-    grammar_phone_weight: float = 0.5
-
-    @property
-    def is_strict(self) -> bool:
-        """Whether nothing but sentences of the grammar may come out."""
-        return self.mode == "strict"
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ConfigError(f"grammar mode is {self.mode!r}, must be one of {', '.join(MODES)}")
-        weights = ("grammar_weight", "grammar_phone_weight")
-        check_at_least(self, 0, *weights, "grammar_max_loss", "grammar_blank_penalty")
 
 
 @dataclass(frozen=True)

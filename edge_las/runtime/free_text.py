@@ -16,11 +16,11 @@ from edge_las.lexicon import LEXICON_NAME
 from edge_las.ngram import load_ngrams
 from edge_las.runtime.listener_stream import Heard, ListenerStream
 from edge_las.runtime.phones import PhoneJudge, PhoneStream
-from edge_las.search.config import BeamConfig
+from edge_las.search.config import BeamConfig, WordConfig
 from edge_las.search.fusion import Scorer
 from edge_las.search.prefix_search import PrefixSearch
 from edge_las.search.rescoring import Proposal
-from edge_las.search.word_fusion import WordConfig, WordEvidence, WordJudge, rank
+from edge_las.search.word_fusion import WordEvidence, WordJudge, rank
 from edge_las.search.word_ngrams import WordNgrams
 from edge_las.search.word_search import Vocabulary, WordSearch
 from edge_las.search.word_tree import make_word_tree

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +12,24 @@ import numpy.typing as npt
 from edge_las.artifact import Manifest, load_manifest, load_tokens, verify
 from edge_las.config import from_dict
 from edge_las.errors import ArtifactError
-from edge_las.grammar import Grammar
-from edge_las.grammar_file import GRAMMAR_NAME, load_grammar
+from edge_las.manifest import GRAMMAR_NAME
 from edge_las.ngram import NGRAM_NAME, load_ngrams
 from edge_las.runtime.confidence import ConfidenceConfig
-from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import load_engine
-from edge_las.runtime.free_text import load_words
 from edge_las.runtime.gate import GateConfig
-from edge_las.runtime.phones import load_phone_judge
+from edge_las.runtime.phones import PhoneJudge, load_phone_judge
 from edge_las.runtime.result import Result
 from edge_las.runtime.setup import Setup
 from edge_las.runtime.transcription import Transcription
 from edge_las.runtime.utterance import Utterance
-from edge_las.search.config import BeamConfig
+from edge_las.search.config import BeamConfig, ConstraintConfig, WordConfig
 from edge_las.search.fusion import Scorer
 from edge_las.search.ngram import FusionConfig, NgramScorer
-from edge_las.search.word_fusion import WordConfig
 from edge_las.tokens import TokenTable
+
+if TYPE_CHECKING:
+    from edge_las.grammar import Grammar
+    from edge_las.runtime.free_text import Words
 
 FloatArray = npt.NDArray[np.float32]
 T = TypeVar("T", GateConfig, ConfidenceConfig, ConstraintConfig, FusionConfig, WordConfig)
@@ -84,14 +84,18 @@ class Recognizer:
             scorer = NgramScorer(model, settings.fusion.lm_weight, tokens.sos_id)
             setup = replace(setup, scorers=(scorer,))
         phones = cache(partial(load_phone_judge, folder, manifest))
-        words = cache(lambda: load_words(folder, manifest, settings.words, tokens, phones()))
+        words = cache(lambda: _load_words(folder, manifest, settings.words, tokens, phones()))
         setup = replace(setup, phones=phones, words=words)
         if GRAMMAR_NAME not in manifest.files:
             return cls(setup)
+        from edge_las.grammar_file import load_grammar
+
         return cls(setup).with_grammar(load_grammar(folder / GRAMMAR_NAME))
 
-    def with_grammar(self, grammar: Grammar, config: ConstraintConfig | None = None) -> "Recognizer":
+    def with_grammar(self, grammar: "Grammar", config: ConstraintConfig | None = None) -> "Recognizer":
         """Give a recognizer with the same engine that a grammar holds, by default as the manifest says."""
+        from edge_las.runtime.constraint import Constraint
+
         config = config or self._setup.constraint
         if config.mode == "off":
             return Recognizer(replace(self._setup, grammar=None))
@@ -131,6 +135,15 @@ class Recognizer:
         for block in _blocks(audio, self.sample_rate):
             transcription.accept(block)
         return transcription.finish()
+
+
+def _load_words(
+    folder: Path, manifest: Manifest, config: WordConfig, tokens: TokenTable, phones: PhoneJudge | None
+) -> "Words | None":
+    # Where a grammar holds strictly, words are never sought: the search for them is not imported either.
+    from edge_las.runtime.free_text import load_words
+
+    return load_words(folder, manifest, config, tokens, phones)
 
 
 def model_folder(folder: str | Path | None) -> Path:

@@ -1,19 +1,24 @@
 """What all utterances of a recognizer share."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from edge_las.artifact import Manifest
 from edge_las.runtime.confidence import ConfidenceConfig
-from edge_las.runtime.constraint import Constraint, ConstraintConfig
 from edge_las.runtime.engine import Engine
-from edge_las.runtime.free_text import Words
 from edge_las.runtime.gate import GateConfig, silent_ids
 from edge_las.runtime.phones import PhoneJudge
-from edge_las.search.config import BeamConfig
+from edge_las.search.config import BeamConfig, ConstraintConfig
 from edge_las.search.fusion import Scorer
 from edge_las.tokens import TokenTable
+
+if TYPE_CHECKING:
+    from edge_las.runtime.constraint import Constraint
+    from edge_las.runtime.free_text import Words
 
 
 @dataclass(frozen=True)

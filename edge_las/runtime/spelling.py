@@ -1,37 +1,33 @@
 """From what the Listener heard to hypotheses, and what speaks for them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import TYPE_CHECKING
 
-from edge_las.lexicon import SILENCE
 from edge_las.runtime.confidence import (
     UNKNOWN_MARGIN,
-    CommandEvidence,
     Evidence,
-    command_evidence,
     evidence_of,
     lead,
 )
-from edge_las.runtime.constraint import Constrained, Constraint
 from edge_las.runtime.engine import EngineSpeller
-from edge_las.runtime.free_text import FreeSearch
 from edge_las.runtime.listener_stream import Heard
 from edge_las.runtime.phones import PhoneEvidence, phone_evidence
 from edge_las.runtime.placing import Placed, place
 from edge_las.runtime.setup import Setup
 from edge_las.search.beam import beam_search
-from edge_las.search.closed import search_sentences
 from edge_las.search.config import BeamConfig
 from edge_las.search.fusion import Scorer
 from edge_las.search.greedy import greedy_search
 from edge_las.search.hotwords import HotwordScorer
 from edge_las.search.hypothesis import Hypothesis
 from edge_las.search.ngram import NgramScorer
-from edge_las.search.phone_graph import PHONE_MARGIN
-from edge_las.search.prefix_search import PrefixSearch
 from edge_las.search.rescoring import judge_proposals
-from edge_las.search.viterbi import best_sentences
+
+if TYPE_CHECKING:
+    from edge_las.runtime.free_text import FreeSearch
 
 # Tokens allowed whatever the length: a very short recording may hold a word.
 _EXTRA_TOKENS = 4
@@ -53,6 +49,10 @@ def free_search(setup: Setup, scorers: Sequence[Scorer] = ()) -> FreeSearch | No
     # Without a language model the Speller leads better (docs/export.md).
     if not (language_models and setup.search.prefixes and setup.search.ctc_weight):
         return None
+    # Only free text is sought by all that this imports.
+    from edge_las.runtime.free_text import FreeSearch
+    from edge_las.search.prefix_search import PrefixSearch
+
     others = [scorer for scorer in together if scorer not in language_models]
     letters = PrefixSearch(setup.search, setup.manifest.tokens.size, language_models, others)
     # What is no command seldom matters: it need not be found in all words there are.
@@ -83,7 +83,7 @@ def spell(
 
     begun: a `free_search` with the same scorers that has read the beginning; it is left as it is.
     """
-    speller, config = speller_of(setup, heard), _config(setup, duration_s)
+    speller, config = speller_of(setup, heard), search_config(setup, duration_s)
     search = begun.fork() if begun else free_search(setup, scorers)
     if search:
         found = judge_proposals(speller, config, search.finish(heard))
@@ -98,29 +98,14 @@ def _together(setup: Setup, scorers: Sequence[Scorer]) -> list[Scorer]:
     return [*setup.scorers, *scorers, *(setup.grammar.scorers if setup.grammar else ())]
 
 
-def spell_command(
-    setup: Setup, grammar: Constraint, heard: Heard, duration_s: float, scorers: Sequence[Scorer] = ()
-) -> Constrained:
-    """Search for the sentence of a grammar that an utterance fits best, however badly."""
-    speller, config = speller_of(setup, heard), _config(setup, duration_s)
-    log_probs = grammar.sought_in(heard.ctc_log_probs)
-    together = [*setup.scorers, *scorers]
-    letters, sounds = grammar.sentences
-    phones = grammar.phones_of(heard.encoded, heard.middle)
-    judge_phones, propose = partial(grammar.judge_phones, phones), None
-    if phones is not None and sounds is not None:
-        propose = partial(best_sentences, sounds, phones, blank_id=SILENCE, margin=PHONE_MARGIN)
-    found = search_sentences(speller, config, log_probs, together, letters, judge_phones, propose)
-    return grammar.keep(found, log_probs)
-
-
 def speller_of(setup: Setup, heard: Heard) -> EngineSpeller:
     """Give the Speller of what was heard."""
     graph = setup.manifest.engines[setup.engine.name].speller
     return EngineSpeller(setup.engine, graph, heard.encoded, heard.keys)
 
 
-def _config(setup: Setup, duration_s: float) -> BeamConfig:
+def search_config(setup: Setup, duration_s: float) -> BeamConfig:
+    """Give the settings for an utterance of so many seconds."""
     most = int(setup.manifest.speller.max_tokens_per_s * duration_s) + _EXTRA_TOKENS
     return replace(setup.search, max_tokens=most)
 
@@ -137,13 +122,3 @@ def judge(setup: Setup, hypotheses: Sequence[Hypothesis], heard: Heard) -> Judge
     if phones is not None:
         sounds = phone_evidence(phones, phones.log_probs(heard.encoded, heard.middle), text)
     return Judged(text, placed, evidence_of(placed, margin, heard.ctc_log_probs, setup.silent_ids, sounds))
-
-
-def judge_command(
-    setup: Setup, grammar: Constraint, found: Constrained, heard: Heard
-) -> tuple[Judged, CommandEvidence]:
-    """Gather what speaks for the first of some sentences of a grammar: as a text, and as said at all."""
-    judged = judge(setup, found.kept, heard)
-    margin = lead(found.kept, grammar.meaning)
-    evidence = command_evidence(judged.placed, judged.evidence, margin, found.ctc_log_probs, setup.silent_ids)
-    return judged, evidence

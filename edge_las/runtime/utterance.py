@@ -6,22 +6,24 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_las.errors import AudioError
-from edge_las.runtime.constraint import Constraint
 from edge_las.runtime.gate import LevelMeter, expected_ctc_tokens
 from edge_las.runtime.listener_stream import Heard, ListenerStream
 from edge_las.runtime.result import Alternative, Result
 from edge_las.runtime.setup import Setup
-from edge_las.runtime.spelling import Judged, free_search, judge, judge_command, spell, spell_command
+from edge_las.runtime.spelling import Judged, free_search, judge, spell
 from edge_las.runtime.words import words_of
 from edge_las.search.fusion import Scorer
 from edge_las.search.hypothesis import Hypothesis
 from edge_las.tokens import TokenTable
+
+if TYPE_CHECKING:
+    from edge_las.runtime.constraint import Constraint
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -124,6 +126,9 @@ class Utterance:
 
     def _command(self, heard: Heard, grammar: Constraint) -> Result:
         """Recognize a sentence of a grammar, or tell that something else was said."""
+        # Only those with a grammar need it.
+        from edge_las.runtime.command import judge_command, spell_command
+
         setup = self._setup
         found = spell_command(setup, grammar, heard, self.duration_s, self._scorers)
         if found.kept and found.loss <= grammar.config.grammar_max_loss:

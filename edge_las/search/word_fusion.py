@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_las.config import check_at_least
-from edge_las.errors import ConfigError
-from edge_las.search.config import BeamConfig
+from edge_las.search.config import BeamConfig, WordConfig
 from edge_las.search.fusion import Scorer
 from edge_las.search.phones import Pronouncer, phone_scores
 from edge_las.search.rescoring import Proposal, ctc_sums, scored
@@ -15,39 +13,6 @@ from edge_las.search.speller import FloatArray
 from edge_las.search.word_search import Said, Vocabulary
 from edge_las.tokens import TokenTable
 from edge_las.word_table import UNKNOWN
-
-# Settings of `WordConfig` that are weights.
-WEIGHTS = ("word_phones", "word_model", "word_tokens", "word_count", "word_unknown")
-
-
-@dataclass(frozen=True)
-class WordConfig:
-    """What words count in free text, where a model hears phones and knows words; artifacts set their own."""
-
-    # So many tokens are passed on from frame to frame; 0: letters alone tell.
-    word_beam: int = 600
-    # So many of the likeliest sentences are weighed with the texts that letters propose.
-    word_proposals: int = 60
-    # In the search for them, what the words' model counts beside phones.
-    word_search_weight: float = 1.4
-    # In the end, beside CTC head and Speller: the log probs of a text's phones and of its words, what each
-    # token and each word adds, and what a word adds that is not known.
-    word_phones: float = 0.4
-    word_model: float = 0.6
-    word_tokens: float = 0.9
-    word_count: float = -1.5
-    word_unknown: float = -60.0
-
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """What each value of `WordEvidence` counts."""
-        return tuple(getattr(self, name) for name in WEIGHTS)
-
-    def __post_init__(self) -> None:
-        check_at_least(self, 0, "word_beam", "word_search_weight", "word_phones", "word_model")
-        check_at_least(self, 1, "word_proposals")
-        if not np.isfinite([self.word_tokens, self.word_count, self.word_unknown]).all():
-            raise ConfigError("word_tokens, word_count and word_unknown must be numbers")
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from edge_las.cli import main
 from edge_las.domain import exporting
 from edge_las.domain.build import alone_in
 from edge_las.errors import ConfigError
-from edge_las.grammar_file import GRAMMAR_NAME
 from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, load_lexicon
+from edge_las.manifest import GRAMMAR_NAME
 from edge_las.ngram import NGRAM_NAME
 from edge_las.pronouncing import entries
 from edge_las.runtime.recognizer import Recognizer

@@ -8,10 +8,11 @@ from edge_las.features import log_mel, num_frames
 from edge_las.grammar import phrases_grammar
 from edge_las.ngram_estimate import estimate
 from edge_las.runtime.confidence import ConfidenceConfig
-from edge_las.runtime.constraint import ConstraintConfig, alphabet_of
+from edge_las.runtime.constraint import alphabet_of
 from edge_las.runtime.listener_stream import ListenerStream
 from edge_las.runtime.recognizer import Recognizer
 from edge_las.runtime.utterance import Utterance
+from edge_las.search.config import ConstraintConfig
 from edge_las.search.ngram import NgramScorer
 from tests.runtime import tone_engine as tones
 from tests.runtime.tone_engine import RATE, say

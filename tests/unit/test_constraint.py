@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from edge_las.grammar import phrases_grammar
-from edge_las.runtime.constraint import Constraint, ConstraintConfig, alphabet_of, loss_of
+from edge_las.runtime.constraint import Constraint, alphabet_of, loss_of
+from edge_las.search.config import ConstraintConfig
 from edge_las.search.hypothesis import Hypothesis
 from edge_las.search.rescoring import ctc_sums
 from edge_las.tokens import TokenTable

@@ -13,11 +13,11 @@ from edge_las.ngram import save_ngrams
 from edge_las.ngram_estimate import estimate
 from edge_las.runtime.free_text import FreeSearch, Words, load_words
 from edge_las.runtime.listener_stream import Heard
-from edge_las.search.config import BeamConfig
+from edge_las.search.config import BeamConfig, WordConfig
 from edge_las.search.hotwords import HotwordScorer
 from edge_las.search.ngram import NgramScorer
 from edge_las.search.prefix_search import PrefixSearch
-from edge_las.search.word_fusion import WordConfig, WordJudge
+from edge_las.search.word_fusion import WordJudge
 from edge_las.search.word_ngrams import WordNgrams
 from edge_las.search.word_search import Vocabulary
 from edge_las.search.word_tree import make_word_tree

@@ -26,7 +26,8 @@ from edge_las.audio import level_dbfs, read_audio
 from edge_las.domain.proof import Case, read_cases
 from edge_las.errors import ConfigError, DeviceError
 from edge_las.grammar import phrases_grammar
-from edge_las.grammar_file import GRAMMAR_NAME, save_grammar
+from edge_las.grammar_file import save_grammar
+from edge_las.manifest import GRAMMAR_NAME
 from edge_las.runtime.recognizer import default_model
 from edge_las.search.automaton import Automaton
 

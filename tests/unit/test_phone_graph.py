@@ -8,11 +8,11 @@ from edge_las.arcs import SPACE
 from edge_las.grammar import Grammar, GrammarBuilder, phrases_grammar
 from edge_las.lexicon import PHONES, SILENCE, Lexicon
 from edge_las.runtime import constraint
-from edge_las.runtime.constraint import Constraint, ConstraintConfig, alphabet_of
+from edge_las.runtime.constraint import Constraint, alphabet_of
 from edge_las.runtime.phones import Dense, PhoneJudge
 from edge_las.search.automaton import Automaton
 from edge_las.search.closed import search_sentences
-from edge_las.search.config import BeamConfig
+from edge_las.search.config import BeamConfig, ConstraintConfig
 from edge_las.search.phone_graph import PhoneGraph
 from edge_las.search.sentence_graph import ROOT
 from edge_las.search.viterbi import best_sentences

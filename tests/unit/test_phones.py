@@ -11,7 +11,7 @@ from edge_las.artifact import describe_files
 from edge_las.errors import ArtifactError, ConfigError
 from edge_las.grammar import phrases_grammar
 from edge_las.lexicon import LEXICON_NAME, PHONES, SILENCE, Lexicon, load_lexicon, make_lexicon, save_lexicon
-from edge_las.runtime.constraint import Constraint, ConstraintConfig, alphabet_of
+from edge_las.runtime.constraint import Constraint, alphabet_of
 from edge_las.runtime.phones import (
     PHONE_HEAD_NAME,
     Dense,
@@ -21,6 +21,7 @@ from edge_las.runtime.phones import (
     load_phone_judge,
     phone_evidence,
 )
+from edge_las.search.config import ConstraintConfig
 from edge_las.search.phones import phone_scores
 from edge_las.tokens import TokenTable
 

@@ -7,9 +7,9 @@ from edge_las.errors import ConfigError
 from edge_las.lexicon import PHONES, SILENCE, Lexicon
 from edge_las.ngram_estimate import estimate
 from edge_las.ngram_prune import PruneConfig
-from edge_las.search.config import BeamConfig
+from edge_las.search.config import BeamConfig, WordConfig
 from edge_las.search.phones import phone_scores
-from edge_las.search.word_fusion import WordConfig, WordJudge, rank
+from edge_las.search.word_fusion import WordJudge, rank
 from edge_las.search.word_ngrams import WordNgrams
 from edge_las.search.word_search import Said, Vocabulary, WordSearch
 from edge_las.search.word_tree import make_word_tree
