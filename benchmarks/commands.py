@@ -39,7 +39,7 @@ from edge_las.runtime.constraint import alphabet_of
 from edge_las.runtime.recognizer import Recognizer, model_folder
 
 # Of each data set, recordings of sentences: their grammars take a while. Each is heard as recorded and at
-# so many dB of a noise, where right ones lose more: fitted without, one in twelve was refused there.
+# so many dB of a noise, where right ones lose more.
 _SENTENCES, _SENTENCES_SNR_DB = 60, 12.0
 # Stretches of noise: as long as commands, and as long as those that benchmarks.accuracy measures with.
 _LENGTHS_S = ((0.6, 0.8, 1.0, 1.3), (2.0, 3.0, 5.0, 10.0))
