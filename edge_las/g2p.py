@@ -5,7 +5,6 @@ Source: Bisani & Ney 2008, Joint-sequence models for grapheme-to-phoneme convers
 
 import heapq
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_las.arrays import read_arrays
 from edge_las.artifact import Manifest, check_files
 from edge_las.errors import ArtifactError, ConfigError, one_line
 from edge_las.lexicon import PHONES
@@ -177,12 +177,7 @@ def load_g2p(path: str | Path) -> G2p:
     Raises: ArtifactError naming the file.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-                raise ArtifactError("too large to be a model of graphones")
-        with np.load(path, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-        return _read(arrays)
+        return _read(read_arrays(path, _MOST_BYTES, "a model of graphones"))
     except (ArtifactError, ConfigError) as error:
         raise ArtifactError(f"{path}: {error}") from None
     except Exception as error:  # zipfile, zlib and numpy raise many kinds

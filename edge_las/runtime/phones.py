@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from edge_las.arrays import read_arrays
 from edge_las.artifact import Manifest, check_files
 from edge_las.errors import ArtifactError, one_line
 from edge_las.lexicon import LEXICON_NAME, PHONE_HEAD_NAME, PHONES, SILENCE, Lexicon, load_lexicon
@@ -167,13 +167,9 @@ def _load_g2p(folder: Path, manifest: Manifest) -> G2p | None:
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Read an .npz of a known size, which may come from anywhere."""
+    """Read the file's arrays, which may come from anywhere."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-                raise ArtifactError("too large to be a head of phones")
-        with np.load(path, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+        return read_arrays(path, _MOST_BYTES, "a head of phones")
     except ArtifactError:
         raise
     except Exception as error:  # zipfile, zlib and numpy raise many kinds
