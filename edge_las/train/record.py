@@ -1,10 +1,10 @@
 """What a run was made of, kept in its folder: the recipe, which runs again, and what it heard."""
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+
+import tomli_w
 
 from edge_las.config import to_dict
 from edge_las.staging import whole_file
@@ -12,7 +12,6 @@ from edge_las.train.config import Recipe
 from edge_las.train.corpus import Clip
 
 RECIPE, INPUTS = "recipe.toml", "inputs.json"
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def write_record(
@@ -33,23 +32,8 @@ def write_record(
         **{name: path and str(path) for name, path in others.items()},
     }
     for name, text in (
-        (RECIPE, "\n".join(to_toml(to_dict(recipe)))),
-        (INPUTS, json.dumps(inputs, indent=1, ensure_ascii=False)),
+        (RECIPE, tomli_w.dumps(to_dict(recipe))),
+        (INPUTS, json.dumps(inputs, indent=1, ensure_ascii=False) + "\n"),
     ):
         with whole_file(out / name) as file:
-            file.write(f"{text}\n".encode())
-
-
-def to_toml(values: Mapping[str, Any], table: str = "") -> Iterator[str]:
-    """Write strings, numbers, truths, lists of them and tables as lines of TOML."""
-    tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
-    for key, value in values.items():
-        if key not in tables:
-            yield f"{_key(key)} = {json.dumps(value, ensure_ascii=False)}"
-    for key, value in tables.items():
-        path = f"{table}.{_key(key)}" if table else _key(key)
-        yield from ("", f"[{path}]", *to_toml(value, path))
-
-
-def _key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+            file.write(text.encode())

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import tomli_w
 
 from edge_las.config import from_dict, to_dict
 from edge_las.features import FloatArray
 from edge_las.train.config import Recipe
 from edge_las.train.corpus import AUDIO_FILE, Corpus, write_index
-from edge_las.train.record import to_toml
 
 LETTERS = "abcdefgh"
 MODEL = {
@@ -104,5 +104,5 @@ def recipe(**sections: dict) -> Recipe:
 
 def toml(made: Recipe, path: Path) -> Path:
     """Write a recipe as a file."""
-    path.write_text("\n".join(to_toml(to_dict(made))) + "\n", encoding="utf-8")
+    path.write_text(tomli_w.dumps(to_dict(made)), encoding="utf-8")
     return path
