@@ -71,6 +71,14 @@ def check_at_least(config: object, least: float, *names: str) -> None:
             raise ConfigError(f"{name} is {value}, must be at least {least:g}")
 
 
+def check_share(config: object, *names: str) -> None:
+    """Raise ConfigError naming the first of these fields that is no share: from 0 to 1."""
+    for name in names:
+        value = getattr(config, name)
+        if not 0.0 <= value <= 1.0:
+            raise ConfigError(f"{name} is {value}, must be from 0 to 1")
+
+
 class _Invalid(Exception):
     """What is wrong, without the file's name."""
 

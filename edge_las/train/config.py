@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from edge_las.config import check_at_least
+from edge_las.config import check_at_least, check_share
 from edge_las.errors import ConfigError
 from edge_las.features import FeatureConfig
 
@@ -26,6 +26,10 @@ class CompactListenerConfig:
     inter_ctc_block: int = 5
 
     def __post_init__(self) -> None:
+        check_at_least(self, 1, "stem_channels", "stem_kernel_size", "channels", "blocks", "kernel_size")
+        check_at_least(self, 1, "expansion", "encoded_dim")
+        check_at_least(self, 0, "stem_blocks", "right_context", "inter_ctc_block")
+        check_share(self, "dropout")
         if self.stem_blocks * self.right_context % 2:
             raise ConfigError(
                 "stem_blocks * right_context must be even: the delay at 20 ms is halved at 40 ms"
@@ -45,6 +49,10 @@ class PyramidListenerConfig:
     encoded_dim: int = 256
     dropout: float = 0.1
 
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "hidden", "pyramid_layers", "encoded_dim")
+        check_share(self, "dropout")
+
 
 @dataclass(frozen=True)
 class SpellerConfig:
@@ -56,6 +64,10 @@ class SpellerConfig:
     location_channels: int = 8
     location_kernel_size: int = 31
     dropout: float = 0.15
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "embedding_dim", "hidden", "attention_dim", "location_channels")
+        check_share(self, "dropout")
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,7 @@ class ModelConfig:
         if self.frame_phones and (self.listener != "compact" or not self.compact.inter_ctc_block):
             raise ConfigError("frame_phones needs the compact Listener, with inter_ctc_block above 0")
         check_at_least(self, 1, "frame_phone_hidden", "frame_phone_channels")
+        check_at_least(self, 0, "teacher_dim", "tail_padding_samples")
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,14 @@ class DataConfig:
     # At most this many dev clips of each data set are evaluated (0 = all).
     dev_clips: int = 0
 
+    def __post_init__(self) -> None:
+        check_share(self, "join_probability", "splice_probability")
+        check_at_least(self, 1, "batch_seconds", "max_batch_clips", "join_max_clips")
+        check_at_least(self, 0, "easy_epochs", "workers", "dev_clips")
+        for name, times in self.repeat.items():
+            if not times >= 0.0:
+                raise ConfigError(f"repeat.{name} is {times}, must be at least 0")
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -157,6 +178,25 @@ class AugmentConfig:
     time_mask_frames: int = 25
     # Noise recordings whose name begins so are kept for evaluation.
     held_back_noise: tuple[str, ...] = ("doing_the_dishes",)
+
+    def __post_init__(self) -> None:
+        probabilities = (
+            "room_probability",
+            "noise_probability",
+            "babble_probability",
+            "telephone_probability",
+        )
+        check_share(self, *probabilities, "tract_change")
+        check_at_least(self, 0.1, "speed_min")
+        lengths = ("lead_max_s", "freq_masks", "freq_mask_bins", "time_masks_per_s", "time_mask_frames")
+        check_at_least(self, 0, "room_rt60_max_s", "equalizer_db", *lengths)
+        for low, high in (
+            ("speed_min", "speed_max"),
+            ("gain_min_db", "gain_max_db"),
+            ("snr_min_db", "snr_max_db"),
+        ):
+            if not getattr(self, low) <= getattr(self, high):
+                raise ConfigError(f"{low} is {getattr(self, low)}, above {high} ({getattr(self, high)})")
 
 
 @dataclass(frozen=True)
@@ -185,7 +225,9 @@ class LossConfig:
     scheduled_sampling: float = 0.1
 
     def __post_init__(self) -> None:
-        check_at_least(self, 0, "frame_phone_weight", "phone_mmi_weight")
+        check_share(self, "ctc_weight", "label_smoothing", "scheduled_sampling")
+        check_at_least(self, 0, "inter_ctc_weight", "phone_weight", "attention_weight", "aligned_steps")
+        check_at_least(self, 0, "frame_phone_weight", "phone_mmi_weight", "teacher_weight", "larger_weight")
 
 
 @dataclass(frozen=True)
@@ -219,6 +261,10 @@ class OptimConfig:
             raise ConfigError(f"precision is {self.precision!r}, must be 'bf16' or 'float32'")
         if self.optimizer not in ("adamw", "muon"):
             raise ConfigError(f"optimizer is {self.optimizer!r}, must be 'adamw' or 'muon'")
+        check_share(self, "listener_share", "beta2", "ema_decay")
+        check_at_least(self, 0, "learning_rate", "final_learning_rate", "warmup_steps", "max_minutes")
+        check_at_least(self, 0, "weight_decay", "clip_norm")
+        check_at_least(self, 1, "max_steps", "accumulate")
         if self.compiled and (self.quantize_aware or self.precision != "bf16"):
             raise ConfigError("optim.compiled goes with precision 'bf16' and without quantize_aware only")
 
@@ -233,6 +279,10 @@ class LoopConfig:
     # Evaluations without a better dev WER before training stops; 0 = never.
     patience: int = 0
     log_steps: int = 20
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "evaluate_steps", "log_steps")
+        check_at_least(self, 0, "checkpoint_minutes", "patience")
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,12 @@ def test_bad_recipes_and_noise_folders_are_named(tmp_path) -> None:
     for override, message in (
         ("optim.max_steps", "must be section.key=value"),
         ("optim.max_steps=many", "optim.max_steps is 'many'"),
+        ("data.repeat.words=-1", "repeat.words is -1.0, must be at least 0"),
+        ("augment.noise_probability=60", "noise_probability is 60.0, must be from 0 to 1"),
+        ("augment.snr_min_db=40", "snr_min_db is 40.0, above snr_max_db"),
+        ("loss.ctc_weight=1.5", "ctc_weight is 1.5, must be from 0 to 1"),
+        ("optim.listener_share=2", "listener_share is 2.0, must be from 0 to 1"),
+        ("optim.learning_rate=-0.1", "learning_rate is -0.1, must be at least 0"),
         ("name.x=1", "name is not a section"),
     ):
         with pytest.raises(ConfigError, match=message):
