@@ -1,9 +1,12 @@
 """Noise of our own making, beside what was recorded: talk from other tables, crockery, water, a machine.
 
 A model that knows coloured noise alone is confused by what has the shape of speech or of its beginnings.
+Domain builds make it themselves; `python -m edge_las.domain.noises` makes it for `edge-las train --noise`.
 """
 
+import argparse
 import shutil
+import sys
 import wave
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,8 +17,9 @@ import numpy.typing as npt
 
 from edge_las.audio import float_to_pcm, pcm_to_float
 from edge_las.domain.shards import SAMPLE_RATE
+from edge_las.errors import ConfigError, EdgeLasError
 from edge_las.staging import staged
-from edge_las.train.corpus import Clip, Corpus
+from edge_las.train.corpus import INDEX_FILE, Clip, Corpus
 
 FloatArray = npt.NDArray[np.floating[Any]]
 _SECONDS = 60
@@ -32,12 +36,14 @@ def recorded_noise(noise: Path | None, speech: Sequence[Path]) -> Path | None:
 def write_noises(out: Path, speech: Path, recorded: Path | None, seed: int) -> Path:
     """Write noises to a folder, unless it is there: crowds, of a corpus's voices, a kitchen, recordings.
 
-    Raises: ArtifactError if the folder cannot be written.
+    Raises: ArtifactError if the folder cannot be written, ConfigError if nobody is there to talk.
     """
     if out.exists():
         return out
     corpus = Corpus([speech])
     clips = [clip for clip in corpus.clips if clip.split == "train"]
+    if not clips:
+        raise ConfigError(f"{speech}: no clip of it is for training, whose voices make the crowds")
     with staged(out) as part:
         for path in recorded.iterdir() if recorded else ():
             if path.is_file():
@@ -108,3 +114,30 @@ def _hum(rng: np.random.Generator) -> FloatArray:
     phase = 2 * np.pi * np.cumsum(rng.uniform(45.0, 130.0) * (1 + 0.1 * np.sin(0.4 * time))) / SAMPLE_RATE
     hum: FloatArray = sum(np.sin(k * phase + rng.random()) / k for k in range(1, 20)) * _swelling(rng)
     return hum
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m edge_las.domain.noises", description=__doc__)
+    add = parser.add_argument
+    add("corpus", type=Path, help="flat corpus (RUN/cache/NAME-HASH) whose training voices make the crowds")
+    add("--recorded", type=Path, metavar="DIR", help="recordings of noise to put beside them")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    add("--seed", type=int, default=1)
+    args = parser.parse_args(argv)
+    try:
+        if args.out.exists():
+            raise ConfigError(f"{args.out}: exists, it is not replaced")
+        if args.recorded and not args.recorded.is_dir():
+            raise ConfigError(f"{args.recorded}: no such folder of noise recordings")
+        if not (args.corpus / INDEX_FILE).is_file():
+            raise ConfigError(f"{args.corpus}: no flat corpus is there ({INDEX_FILE})")
+        write_noises(args.out, args.corpus, args.recorded, args.seed)
+    except EdgeLasError as error:
+        print(f"edge-las: error: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.out}: {len(list(args.out.iterdir()))} noises")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

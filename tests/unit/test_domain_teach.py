@@ -8,6 +8,7 @@ import torch
 
 from edge_las.audio import float_to_pcm
 from edge_las.domain.noises import crockery, recorded_noise, write_noises
+from edge_las.domain.noises import main as noises_command
 from edge_las.domain.teach import blend, domain_recipe
 from edge_las.tokens import TokenTable
 from edge_las.train.checkpoint import load_checkpoint, save_checkpoint
@@ -103,6 +104,24 @@ def test_crowds_and_kitchens_are_made_once_and_alike(tmp_path) -> None:
     assert [len(noise) for noise in noises] == [60 * 16000] * 6
     for noise in noises:
         assert float(noise.std()) == pytest.approx(0.1, rel=0.1)
+
+
+def test_noises_are_made_by_a_command_for_training(tmp_path, capsys) -> None:
+    speech, out = tmp_path / "speech", tmp_path / "noises"
+    speech.mkdir()
+    np.full(8000, 900, dtype="<i2").tofile(speech / AUDIO_FILE)
+    write_index(speech, [("c", 0, 8000, "c", "v", "train", "a")])
+    assert noises_command([str(speech), "--out", str(out)]) == 0
+    assert len(list(out.glob("made_*.wav"))) == 6
+    for arguments, message in (
+        ([str(speech), "--out", str(out)], f"{out}: exists, it is not replaced"),
+        ([str(tmp_path), "--out", str(tmp_path / "n")], f"{tmp_path}: no flat corpus is there"),
+        ([str(speech), "--out", str(tmp_path / "n"), "--recorded", "none"], "none: no such folder"),
+    ):
+        assert noises_command(arguments) == 2 and message in capsys.readouterr().err
+    write_index(speech, [("c", 0, 8000, "c", "v", "dev", "a")])
+    assert noises_command([str(speech), "--out", str(tmp_path / "n")]) == 2
+    assert "no clip of it is for training" in capsys.readouterr().err and not (tmp_path / "n").exists()
 
 
 def test_crockery_strikes_and_is_still_between() -> None:
