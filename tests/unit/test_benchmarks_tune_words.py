@@ -38,6 +38,16 @@ def test_weights_move_to_fewer_errors_and_the_same_way_each_time() -> None:
     assert (np.sign(weights) == np.sign(start)).all()
 
 
+def test_a_narrow_hole_is_left_for_lower_ground_all_around() -> None:
+    # "one two" is the best text only where the first two weights are nearly equal, as they are at the start.
+    values = np.array([[0.0, 0, 0, 0, 0], [1.0, -1, 0, 0, 0], [-1.0, 1, 0, 0, 0]])
+    spoken = Spoken("a", "one two", (Piece(("one two", "one", ""), values, np.array([0.01, 0, 0])),))
+    start = [1.0, 1.0, 1.0, 1.0, 1.0]
+    weights = fit([spoken], start, lambda _: None)
+    assert spoken.errors(np.array(start)) == 0 and spoken.errors(weights) == 1
+    assert weights[0] > weights[1] + 0.2
+
+
 def test_a_model_without_words_is_refused(options, capsys) -> None:  # noqa: F811
     assert tune_words.main([*options, "--sets", "a"]) == 2
     assert "knows no words" in capsys.readouterr().err
