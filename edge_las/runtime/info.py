@@ -12,7 +12,7 @@ from edge_las.runtime.recognizer import model_folder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "model", nargs="?", metavar="MODEL", help="artifact folder (default: the bundled model)"
+        "model", nargs="?", metavar="MODEL", help="artifact folder, or `home` (default: the bundled model)"
     )
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
 

@@ -15,7 +15,9 @@ def add_recognizer_arguments(
 
     profile_names: what the option of the device profile is called.
     """
-    parser.add_argument("--model", metavar="DIR", help="artifact folder (default: the bundled model)")
+    parser.add_argument(
+        "--model", metavar="DIR", help="artifact folder, or `home` (default: the bundled model)"
+    )
     add_signature_argument(parser)
     parser.add_argument("--beam", type=at_least_one, metavar="N", help="hypotheses kept; 1 = greedy")
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="engine threads (default 1)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from edge_las.artifact import Manifest, load_manifest, load_tokens, verify
+from edge_las.artifact import MANIFEST_NAME, Manifest, load_manifest, load_tokens, verify
 from edge_las.config import from_dict
 from edge_las.errors import ArtifactError
 from edge_las.manifest import GRAMMAR_NAME
@@ -35,9 +35,12 @@ FloatArray = npt.NDArray[np.float32]
 T = TypeVar("T", GateConfig, ConfidenceConfig, ConstraintConfig, FusionConfig, WordConfig)
 
 
+_BUNDLED = Path(__file__).parent.parent / "models"
+
+
 def default_model() -> Path:
     """Return the folder of the bundled artifact."""
-    return Path(__file__).parent.parent / "models" / "default"
+    return _BUNDLED / "default"
 
 
 class Recognizer:
@@ -149,10 +152,15 @@ def _load_words(
 def model_folder(folder: str | Path | None) -> Path:
     """Return the artifact folder asked for, or else the bundled one.
 
+    A bare name that is no file or folder here may be that of a bundled artifact: `home`.
+
     Raises: ArtifactError if none is bundled.
     """
     if folder is not None:
-        return Path(folder)
+        asked = Path(folder)
+        bundled = _BUNDLED / asked.name
+        is_name = str(folder) == asked.name and not asked.exists()
+        return bundled if is_name and (bundled / MANIFEST_NAME).is_file() else asked
     bundled = default_model()
     if not bundled.is_dir():
         raise ArtifactError(f"{bundled}: no model is bundled with this edge-las: name a model folder")

@@ -17,7 +17,7 @@ from edge_las.lexicon import LEXICON_NAME, Lexicon, load_lexicon, save_lexicon
 from edge_las.ngram import NGRAM_NAME, load_ngrams
 from edge_las.runtime import recognizer as recognizer_module
 from edge_las.runtime.lm import put_file, read_sentences
-from edge_las.runtime.recognizer import Recognizer
+from edge_las.runtime.recognizer import Recognizer, default_model, model_folder
 from edge_las.word_table import WORDS_NAME, WordTable
 from tests.runtime import tone_engine as tones
 
@@ -123,6 +123,32 @@ def test_info_describes_the_model(model, capsys):
         assert expected in text
     assert main(["info", model, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "tones"
+
+
+def test_bundled_models_have_names_and_a_folder_goes_before_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bundled = default_model().with_name("home")
+    assert model_folder("home") == bundled and load_manifest(bundled).name == "home"
+    for other in ("./home", "base", tmp_path / "home"):
+        assert model_folder(other) == Path(other)
+    (tmp_path / "home").mkdir()
+    assert model_folder("home") == Path("home")
+
+
+@pytest.mark.spoken
+def test_the_bundled_home_understands_its_commands_and_nothing_else(tmp_path, capsys):
+    said = {
+        "turn on the kitchen lights": ("HassTurnOn", {"domain": "light", "area": "kitchen"}),
+        "set a timer for five minutes": ("HassStartTimer", {"minutes": 5}),
+        "the history of the old bridge is long and sad": (None, {}),
+    }
+    files = []
+    for number, text in enumerate(said):
+        files.append(str(tmp_path / f"{number}.wav"))
+        subprocess.run(["espeak-ng", "-v", "en-us", "-s", "150", "-w", files[-1], text], check=True)
+    assert main(["transcribe", "--model", "home", "--json", *files]) == 0
+    heard = [json.loads(line)["intent"] for line in capsys.readouterr().out.splitlines()]
+    assert [(intent["intent"], intent["slots"]) for intent in heard] == list(said.values())
 
 
 def test_the_model_must_be_there_and_whole(model, tmp_path, capsys, monkeypatch):
